@@ -1,0 +1,56 @@
+"""Explain what image models decide, and what they have learnt.
+
+Every name below is loaded when it is first used: importing the package loads JAX and
+NumPy alone.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Where each public name lives.
+_NAMES = {
+    "Model": "_model",
+    "from_function": "_model",
+    "from_linen": "_model",
+    "from_nnx": "_model",
+    "logit": "_scores",
+    "probability": "_scores",
+    "margin": "_scores",
+    "finer": "_scores",
+    "segment": "_scores",
+    "box": "_scores",
+    "Site": "program",
+    "sites": "program",
+    "record": "program",
+    "edit": "program",
+    "gradient": "gradients",
+    "grad_cam": "cams",
+}
+
+_PACKAGES = ("data", "images", "models", "program", "render", "testing")
+
+__all__ = ["__version__", *_NAMES, *_PACKAGES]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        module = importlib.import_module(f"xattr.{_NAMES[name]}")
+        return getattr(module, name)
+    if name in _PACKAGES:
+        return importlib.import_module(f"xattr.{name}")
+    raise AttributeError(f"module 'xattr' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if TYPE_CHECKING:
+    from xattr import data, images, models, program, render, testing
+    from xattr._model import Model, from_function, from_linen, from_nnx
+    from xattr._scores import box, finer, logit, margin, probability, segment
+    from xattr.cams import grad_cam
+    from xattr.gradients import gradient
+    from xattr.program import Site, edit, record, sites

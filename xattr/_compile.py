@@ -1,0 +1,126 @@
+"""One compiled program per method, for any weights, images and labels."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def compiled(method: F) -> F:
+    """A method that checks what it was given, and compiles once per kind of it.
+
+    Arrays (parameters, images, targets, baselines) are data; everything else (names of
+    sites, hyperparameters, scores, plain functions) is part of the program, and
+    compares by value, `functools.partial` included.
+    """
+    signature = inspect.signature(method)
+
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        _check(method.__name__, bound.arguments)
+        leaves, treedef = jax.tree.flatten((bound.args, bound.kwargs))
+        data = [leaf for leaf in leaves if _is_data(leaf)]
+        static = tuple(_DATA if _is_data(leaf) else _Static(leaf) for leaf in leaves)
+        return _run(method, treedef, static, data)
+
+    return call  # type: ignore[return-value]
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _run(method: Any, treedef: Any, static: tuple[Any, ...], data: list[Any]) -> Any:
+    rest = iter(data)
+    leaves = [next(rest) if s is _DATA else s.value for s in static]
+    args, kwargs = jax.tree.unflatten(treedef, leaves)
+    return method(*args, **kwargs)
+
+
+_DATA = None
+
+
+def _is_data(leaf: Any) -> bool:
+    return hasattr(leaf, "dtype") and hasattr(leaf, "shape")
+
+
+class _Static:
+    """A value that is part of the program; partial functions compare by their parts."""
+
+    def __init__(self, value: Any):
+        self.value = value
+        self.parts = _parts(value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Static) and self.parts == other.parts
+
+    def __hash__(self) -> int:
+        try:
+            return hash(self.parts)
+        except TypeError:
+            raise TypeError(
+                f"{self.value!r} is neither an array nor a value that compares by its "
+                f"contents. Make a model's parameters data with "
+                f"`xattr.from_function(apply, params)`."
+            ) from None
+
+
+def _parts(value: Any) -> Any:
+    if isinstance(value, functools.partial):
+        keywords = tuple(sorted((k, _parts(v)) for k, v in value.keywords.items()))
+        return (
+            functools.partial,
+            _parts(value.func),
+            tuple(map(_parts, value.args)),
+            keywords,
+        )
+    # 1 == 1.0 == True, but they are not the same program.
+    return type(value), value
+
+
+def _check(name: str, arguments: dict[str, Any]) -> None:
+    """Refuse what no method can take, before anything is traced."""
+    model, images = arguments["model"], arguments["images"]
+    if not callable(model):
+        raise TypeError(
+            f"`model` is a {type(model).__name__}; {name} needs a function from a batch "
+            f"of images to outputs, such as `xattr.from_function(apply, params)`."
+        )
+    if any(base.__module__.startswith("flax.nnx") for base in type(model).__mro__):
+        raise TypeError(
+            "`model` is an NNX module, whose batch statistics and dropout may be in "
+            f"training mode. Call `xattr.{name}(xattr.from_nnx(model), images, ...)`."
+        )
+    if not _is_data(images):
+        raise TypeError(
+            f"`images` is a {type(images).__name__}; it must be an array `n h w c` (or "
+            f"`n ...` features). For one image use `images[None]`."
+        )
+    if images.ndim < 2 or not jnp.issubdtype(images.dtype, jnp.inexact):
+        raise ValueError(
+            f"`images` is {images.dtype}{list(images.shape)}; it must be floating "
+            f"point with a leading batch axis, `n h w c`, in the units that the model "
+            f"takes. For bytes use `images.astype('float32') / 255`."
+        )
+    if images.shape[0] == 0:
+        raise ValueError("`images` holds no image; its first axis must be at least 1.")
+    if "targets" in arguments:
+        arguments["targets"] = _target_data(arguments["targets"], images.shape[0])
+
+
+def _target_data(targets: Any, n: int) -> Any:
+    """Targets as arrays, so that labels are never part of the program."""
+    if isinstance(targets, (list, range)):
+        targets = np.asarray(targets)
+    for leaf in jax.tree.leaves(targets):
+        if np.shape(leaf)[:1] != (n,):
+            raise ValueError(
+                f"`targets` has a part of shape {np.shape(leaf)} for {n} images; every "
+                f"part needs one row per image. For one class for all use "
+                f"`jnp.full({n}, index)`, for the predicted classes `targets=None`."
+            )
+    return targets

@@ -1,0 +1,216 @@
+"""What is being explained: a scalar per image, from a model's outputs and a target."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from xattr._types import Images, Predictor, Score
+
+Logits = Float[Array, "n k"]
+Classes = Int[Array, " n"]
+
+
+def logit(outputs: Logits, targets: Classes) -> Float[Array, " n"]:
+    """Score of the target class before the softmax.
+
+    Args:
+      outputs: one logit per class.
+      targets: class indices.
+
+    Example:
+      >>> logit(jnp.array([[1.0, 2.0, 4.0]]), jnp.array([2]))
+      Array([4.], dtype=float32)
+    """
+    return jnp.take_along_axis(_logits(outputs), targets[:, None], axis=1)[:, 0]
+
+
+def probability(outputs: Logits, targets: Classes) -> Float[Array, " n"]:
+    """Softmax probability of the target class, in [0, 1].
+
+    Args:
+      outputs: one logit per class.
+      targets: class indices.
+
+    Example:
+      >>> probability(jnp.array([[0.0, 0.0]]), jnp.array([1]))
+      Array([0.5], dtype=float32)
+    """
+    return jax.nn.softmax(logit_rows := _logits(outputs))[
+        jnp.arange(len(logit_rows)), targets
+    ]
+
+
+def margin(
+    outputs: Logits, targets: Int[Array, " n"] | Int[Array, "n 2"]
+) -> Float[Array, " n"]:
+    """By how much the target class leads a rival: why this and not that.
+
+    Args:
+      outputs: one logit per class.
+      targets: class indices, each against the best other class; or pairs of class and
+        rival.
+
+    Example:
+      >>> margin(jnp.array([[1.0, 2.0, 4.0]]), jnp.array([2]))
+      Array([2.], dtype=float32)
+      >>> margin(jnp.array([[1.0, 2.0, 4.0]]), jnp.array([[2, 0]]))
+      Array([3.], dtype=float32)
+    """
+    outputs = _logits(outputs)
+    if targets.ndim == 2:
+        return logit(outputs, targets[:, 0]) - logit(outputs, targets[:, 1])
+    own = jax.nn.one_hot(targets, outputs.shape[1], dtype=bool)
+    return logit(outputs, targets) - jnp.where(own, -jnp.inf, outputs).max(axis=1)
+
+
+def finer(
+    outputs: Logits,
+    targets: Classes,
+    *,
+    num_rivals: int = 3,
+    strength: float = 1.0,
+) -> Float[Array, " n"]:
+    r"""What tells the target class $c$ from the classes that resemble it most.
+
+    $$ s = \frac{\sum_{i \in R} p_i (z_c - a z_i)}{\sum_{i \in R} p_i} $$
+
+    with $R$ the `num_rivals` classes whose logits are closest to $z_c$, chosen and
+    weighted by constants (no gradient flows through $R$ and $p$).
+
+    Args:
+      outputs: one logit per class.
+      targets: class indices.
+      num_rivals: number of similar classes; at most one less than there are classes.
+      strength: $a$, how much of the rivals is taken away; 0 gives the logit.
+
+    Example:
+      >>> finer(jnp.array([[5.0, 3.0, 3.0, -9.0]]), jnp.array([0]), num_rivals=2)
+      Array([2.], dtype=float32)
+
+    References:
+      [zhang2025finer], eq. 3 and 6.
+    """
+    outputs = _logits(outputs)
+    if not 1 <= num_rivals < outputs.shape[1]:
+        raise ValueError(
+            f"`num_rivals`={num_rivals}: the model has {outputs.shape[1]} classes, so "
+            f"that it must be from 1 to {outputs.shape[1] - 1}."
+        )
+    target = logit(outputs, targets)
+    own = jax.nn.one_hot(targets, outputs.shape[1], dtype=bool)
+    distance = jax.lax.stop_gradient(jnp.abs(outputs - target[:, None]))
+    _, rivals = jax.lax.top_k(-jnp.where(own, jnp.inf, distance), num_rivals)
+    p = jax.lax.stop_gradient(
+        jnp.take_along_axis(jax.nn.softmax(outputs), rivals, axis=1)
+    )
+    lead = target[:, None] - strength * jnp.take_along_axis(outputs, rivals, axis=1)
+    return (p * lead).sum(axis=1) / p.sum(axis=1)
+
+
+def segment(
+    outputs: Float[Array, "n h w k"],
+    targets: tuple[Int[Array, " n"], Bool[Array, "n h w"] | Float[Array, "n h w"]],
+) -> Float[Array, " n"]:
+    """Sum of a class's logits over a region, for models that segment.
+
+    Args:
+      outputs: one logit per pixel and class.
+      targets: class indices, and the region of each image: a pixel, a component, or
+        all that is predicted as the class; weights between 0 and 1 are allowed.
+
+    Example:
+      >>> outputs = jnp.arange(8.0).reshape(1, 2, 2, 2)
+      >>> segment(outputs, (jnp.array([1]), jnp.array([[[1.0, 0.0], [0.0, 1.0]]])))
+      Array([8.], dtype=float32)
+
+    References:
+      [vinogradova2020segmentation], eq. 1.
+    """
+    classes, region = targets
+    chosen = jnp.take_along_axis(outputs, classes[:, None, None, None], axis=3)[..., 0]
+    return (chosen * region).sum(axis=(1, 2))
+
+
+def box(
+    outputs: tuple[Float[Array, "n m 4"], Float[Array, "n m k"]],
+    targets: tuple[Int[Array, " n"], Float[Array, "n 4"]],
+    *,
+    min_overlap: float = 0.5,
+) -> Float[Array, " n"]:
+    """How well a detector finds a reference box: overlap plus score of its best match.
+
+    Args:
+      outputs: boxes as `x0 y0 x1 y1`, and a score per box and class.
+      targets: class indices, and reference boxes.
+      min_overlap: intersection over union under which the score is 0.
+
+    Example:
+      >>> boxes, scores = jnp.array([[[0.0, 0.0, 2.0, 2.0]]]), jnp.array([[[0.25, 3.0]]])
+      >>> box((boxes, scores), (jnp.array([1]), jnp.array([[0.0, 0.0, 2.0, 2.0]])))
+      Array([4.], dtype=float32)
+
+    Notes:
+      The matching box is the one that overlaps most, whatever its own best class: its
+      score is that of the target class, so that the result is differentiable.
+    """
+    (boxes, scores), (classes, reference) = outputs, targets
+    overlap = _overlap(boxes, reference[:, None])
+    best = overlap.argmax(axis=1)
+    rows = jnp.arange(len(best))
+    found = overlap[rows, best]
+    return jnp.where(found > min_overlap, found + scores[rows, best, classes], 0.0)
+
+
+def predicted(outputs: PyTree) -> Classes:
+    """The class with the highest logit, for each image."""
+    return jax.lax.stop_gradient(_logits(outputs)).argmax(axis=1)
+
+
+def score_and_targets(
+    score: Score, outputs: PyTree, targets: PyTree
+) -> tuple[Float[Array, " n"], PyTree]:
+    """Score of each image; `targets` None stands for the class predicted here."""
+    targets = predicted(outputs) if targets is None else targets
+    scores = score(outputs, targets)
+    n = jax.tree.leaves(outputs)[0].shape[0]
+    if jnp.shape(scores) != (n,):
+        raise ValueError(
+            f"`score` returned shape {jnp.shape(scores)} for {n} images; it must "
+            f"return one number per image, shape ({n},)."
+        )
+    return scores, targets
+
+
+def gradient_of_score(
+    model: Predictor, images: Images, targets: PyTree, score: Score
+) -> Images:
+    """Derivative of each image's score with respect to that image."""
+
+    def total(images: Images) -> Any:
+        return score_and_targets(score, model(images), targets)[0].sum()
+
+    return jax.grad(total)(images)
+
+
+def _logits(outputs: PyTree) -> Logits:
+    if getattr(outputs, "ndim", None) != 2:
+        shapes = jax.tree.map(jnp.shape, outputs)
+        raise ValueError(
+            f"the model's outputs have shapes {shapes}; class scores need one array "
+            f"`n k` of logits. Give `targets=` and a `score=` that reads these outputs, "
+            f"for example `xattr.segment` for `n h w k`."
+        )
+    return outputs
+
+
+def _overlap(a: Array, b: Array) -> Array:
+    """Intersection over union of boxes `x0 y0 x1 y1`."""
+    corner, opposite = (
+        jnp.maximum(a[..., :2], b[..., :2]),
+        jnp.minimum(a[..., 2:], b[..., 2:]),
+    )
+    intersection = jnp.prod(jnp.maximum(opposite - corner, 0), axis=-1)
+    areas = [jnp.prod(x[..., 2:] - x[..., :2], axis=-1) for x in (a, b)]
+    return intersection / jnp.maximum(areas[0] + areas[1] - intersection, 1e-12)

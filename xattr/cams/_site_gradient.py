@@ -1,0 +1,91 @@
+"""What every gradient CAM starts from: a site's activations and their gradients."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from xattr._chunking import evaluate_all
+from xattr._scores import score_and_targets
+from xattr._types import Images, Predictor, Score
+from xattr.program import Perturbed, Site, perturb
+
+Grid = Float[Array, "n i j d"]
+Map = Float[Array, "n i j"]
+Formula = Callable[["SiteGradient"], Map]
+
+
+class SiteGradient(NamedTuple):
+    """Activations of a site, and the gradient of the score with respect to them."""
+
+    activations: Grid
+    gradients: Grid
+
+
+def site_gradient(
+    model: Predictor,
+    images: Images,
+    targets: PyTree,
+    site: str,
+    score: Score,
+    axes: str | None,
+) -> SiteGradient:
+    """Both from one pass that goes back only as far as the site."""
+    perturbed = perturb(model, images, [site])
+    layout = grid_axes(perturbed, site, axes)
+
+    def total(perturbations: dict[str, Array]) -> tuple[Array, Array]:
+        outputs, activations = perturbed.call(perturbations)
+        return score_and_targets(score, outputs, targets)[0].sum(), activations[site]
+
+    gradients, activations = jax.grad(total, has_aux=True)(perturbed.zeros)
+    return SiteGradient(to_grid(activations, layout), to_grid(gradients[site], layout))
+
+
+def grid_axes(perturbed: Perturbed, site: str, axes: str | None) -> str:
+    """The site's axes, as given or as read; an error where neither says."""
+    found: Site = perturbed.sites[site]
+    layout = found.axes if axes is None else axes
+    if sorted(layout) != ["c", "h", "n", "w"] or len(layout) != len(found.shape):
+        origin = "read from the model" if axes is None else "given"
+        raise ValueError(
+            f"`site`={site!r} has shape {found.shape} and axes {layout!r} ({origin}); a "
+            f"class activation map needs one batch, one row, one column and one channel "
+            f"axis. Choose a site with `xattr.sites(model, images)`, or say which axis "
+            f"is which with `axes=`, for example `axes='nhwc'` or `axes='nchw'`."
+        )
+    return layout
+
+
+def to_grid(array: Array, layout: str) -> Grid:
+    """An activation with its axes in the order batch, rows, columns, channels."""
+    return jnp.transpose(array, [layout.index(letter) for letter in "nhwc"])
+
+
+def map_of(
+    formula: Formula,
+    model: Predictor,
+    images: Images,
+    targets: PyTree,
+    *,
+    site: str,
+    score: Score,
+    axes: str | None,
+    relu: bool,
+    chunk_size: int | None,
+) -> Map:
+    """The map of one formula, in chunks of images."""
+
+    def evaluate(rows, _):
+        images, targets = rows
+        found = site_gradient(model, images, targets, site, score, axes)
+        return rectify(formula(found), relu)
+
+    return evaluate_all(evaluate, (images, targets), chunk_size=chunk_size)[:, 0]
+
+
+def rectify(maps: Map, relu: bool) -> Map:
+    """The ReLU at the end of most published formulas."""
+    return jax.nn.relu(maps) if relu else maps

@@ -1,0 +1,121 @@
+"""From files, folders and globs to one sorted list of image files."""
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+SUFFIXES = frozenset(
+    ".avif .bmp .dib .gif .jfif .jpe .jpeg .jpg .mpo .pbm .pgm .png .pnm .ppm"
+    " .tif .tiff .webp".split()
+)
+
+
+class Problem(NamedTuple):
+    """A file or folder that gives no image, and why."""
+
+    path: Path
+    reason: str
+
+
+class Found(NamedTuple):
+    """Files to read, and the places that hold none."""
+
+    paths: tuple[Path, ...]
+    problems: tuple[Problem, ...]
+
+
+def find_images(places: Iterable[str | os.PathLike[str]]) -> Found:
+    """Every image file in files, folders (recursively) and globs, each file once.
+
+    A file that is named, or matched by a glob, is always listed, whatever it is
+    called: if it is no image, reading it says so. Inside a folder, only files
+    with the suffix of an image format are listed, and names that begin with a
+    dot are left out. Links to folders are followed, each folder once, so that a
+    loop of links ends.
+
+    Args:
+      places: paths and patterns (`*`, `?`, `[...]`, and `**` for any depth). A
+        path that exists is taken as it stands, brackets or not.
+
+    Returns:
+      Paths, sorted by name, and the problems: missing paths, patterns without a
+      match, folders without images and folders that cannot be listed.
+
+    Example:
+      >>> find_images(["no/such/folder"]).problems[0].reason
+      'there is no such file or folder'
+    """
+    files: dict[str, Path] = {}
+    problems: list[Problem] = []
+    for place in places:
+        for entry in _expand(Path(place)):
+            found = [entry] if isinstance(entry, Problem) else _walk(entry)
+            for item in found:
+                if isinstance(item, Problem):
+                    problems.append(item)
+                else:
+                    files.setdefault(os.path.realpath(item), item)
+    paths = sorted(files.values(), key=lambda path: path.parts)
+    return Found(tuple(paths), tuple(dict.fromkeys(problems)))
+
+
+def display_name(path: str | os.PathLike[str]) -> str:
+    """A path as text that a terminal, a table or a page can show on one line.
+
+    Undecodable bytes and control characters are written as escapes.
+
+    Example:
+      >>> print(display_name("a" + chr(10) + "b.png"))
+      a\\nb.png
+    """
+    text = os.fspath(path).encode("utf-8", "surrogateescape")
+    letters = text.decode("utf-8", "backslashreplace")
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in letters
+    )
+
+
+def _expand(place: Path) -> Iterator[Path | Problem]:
+    """The paths that a place stands for."""
+    if os.path.lexists(place):
+        yield place
+    elif glob.has_magic(str(place)):
+        matches = sorted(glob.glob(str(place), recursive=True))
+        yield from map(Path, matches)
+        if not matches:
+            yield Problem(place, "the pattern matches nothing")
+    else:
+        yield Problem(place, "there is no such file or folder")
+
+
+def _walk(place: Path) -> Iterator[Path | Problem]:
+    """The image files of a folder, or the file itself."""
+    if not place.is_dir():
+        yield place
+        return
+    seen: set[str] = set()
+    denied: list[Problem] = []
+
+    def deny(error: OSError) -> None:
+        folder = Path(error.filename or place)
+        denied.append(
+            Problem(folder, f"the folder cannot be listed ({error.strerror})")
+        )
+
+    num_files = 0
+    for folder, names, files in os.walk(place, followlinks=True, onerror=deny):
+        if (real := os.path.realpath(folder)) in seen:
+            names.clear()
+            continue
+        seen.add(real)
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        for name in files:
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
+                num_files += 1
+                yield Path(folder, name)
+    yield from denied
+    if not num_files and not denied:
+        yield Problem(place, "the folder holds no image files")

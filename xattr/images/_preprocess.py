@@ -1,0 +1,110 @@
+"""From a decoded photograph to what a network takes."""
+
+from dataclasses import dataclass
+from math import ceil, floor
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+# How far the filters reach, in pixels of the coarser grid.
+_REACHES = {"bilinear": 1, "bicubic": 2}
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """Resize the shorter side, then cut the middle square.
+
+    A side of length $L$ beside a shorter one of length $S$ becomes
+    $\\lfloor rL/S \\rfloor$, with $r$ = `resize`; the cut begins at
+    $(\\lfloor rL/S \\rfloor - \\text{size})/2$, halves rounded to even.
+
+    Args:
+      size: side of the result.
+      resize: length of the shorter side before the cut; at least `size`.
+      interpolation: "bilinear" or "bicubic", both widened when shrinking
+        (antialiased), as Pillow has them.
+
+    Raises:
+      ValueError: if `resize` < `size`, `size` < 1, or `interpolation` is neither.
+
+    Example:
+      >>> import numpy as np
+      >>> white = np.full((300, 451, 3), 255, np.uint8)
+      >>> Preprocess(size=224, resize=256)(white).shape
+      (224, 224, 3)
+
+    Notes:
+      Only the part under the cut is computed, so that the sides of a narrow image
+      don't matter. Equal to Resize and CenterCrop of torchvision on Pillow images
+      within 1/255.
+    """
+
+    size: int
+    resize: int
+    interpolation: str = "bilinear"
+
+    def __post_init__(self):
+        if self.interpolation not in _REACHES:
+            raise ValueError(
+                f"`interpolation`={self.interpolation!r} is not known. Allowed: "
+                f"{', '.join(map(repr, _REACHES))}."
+            )
+        if not 1 <= self.size <= self.resize:
+            raise ValueError(
+                f"`size`={self.size} must be from 1 to `resize`={self.resize}: the "
+                "square is cut from the resized image."
+            )
+
+    def __call__(
+        self, image: UInt8[np.ndarray, "h w 3"]
+    ) -> Float[np.ndarray, "size size 3"]:
+        """Return the middle of `image`, in [0, 1].
+
+        Args:
+          image: RGB photograph of any size.
+
+        Returns:
+          float32 of shape (size, size, 3).
+
+        Raises:
+          TypeError: if `image` is not an array of uint8.
+          ValueError: if `image` is not h w 3 with at least one pixel.
+        """
+        from PIL import Image
+
+        _check(image)
+        (rows, top, bottom), (columns, left, right) = (
+            self._window(side, min(image.shape[:2])) for side in image.shape[:2]
+        )
+        resized = Image.fromarray(np.ascontiguousarray(image[rows, columns])).resize(
+            (self.size, self.size),
+            Image.Resampling[self.interpolation.upper()],
+            box=(left, top, right, bottom),
+        )
+        return np.asarray(resized, np.float32) / np.float32(255)
+
+    def _window(self, side: int, short: int) -> tuple[slice, float, float]:
+        """Pixels of one side that the cut depends on, and its ends among them."""
+        resized = int(self.resize * side / short)
+        first = round((resized - self.size) / 2)
+        scale = side / resized
+        start, stop = first * scale, min((first + self.size) * scale, side)
+        # Pillow keeps positions as float32: count them from a pixel nearby.
+        reach = ceil(_REACHES[self.interpolation] * max(scale, 1.0)) + 1
+        low, high = max(floor(start) - reach, 0), min(ceil(stop) + reach, side)
+        return slice(low, high), start - low, stop - low
+
+
+def _check(image: np.ndarray) -> None:
+    """Raise unless `image` is a photograph."""
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+        kind = getattr(image, "dtype", type(image).__name__)
+        raise TypeError(
+            f"`image` is of {kind}; a uint8 NumPy array is needed: "
+            '`numpy.asarray(PIL.Image.open(path).convert("RGB"))`.'
+        )
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ValueError(
+            f"`image` has shape {image.shape}; h w 3 is needed, at least one pixel: "
+            '`numpy.asarray(PIL.Image.open(path).convert("RGB"))`.'
+        )

@@ -1,0 +1,238 @@
+"""Which axis is which: batch, spatial, channel, carried through a program.
+
+Axes are a string with one letter per dimension: `n` batch, `d h w` spatial, `c`
+channel, `?` unknown. Convolutions say what their axes are; the other operations carry
+what they were given. What can't be known for certain stays `?`.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from jax.extend import core
+
+from xattr.program._trace import body, is_literal
+
+_SPATIAL = {0: "", 1: "w", 2: "hw", 3: "dhw"}
+
+_SAME_RANK = {
+    "slice",
+    "dynamic_slice",
+    "dynamic_update_slice",
+    "pad",
+    "rev",
+    "concatenate",
+    "sort",
+    "split",
+    "cumsum",
+    "cumprod",
+    "cummax",
+    "cummin",
+    "cumlogsumexp",
+    "reduce_window_max",
+    "reduce_window_min",
+    "reduce_window_sum",
+    "reduce_window",
+    "select_and_scatter_add",
+}
+
+
+def result_axes(equation: core.JaxprEqn, operands: Sequence[str]) -> list[str]:
+    """Axes of each result of an equation, from those of its operands."""
+    primitive = equation.primitive.name
+    ranks = [len(variable.aval.shape) for variable in equation.outvars]
+    if primitive in _RULES:
+        results = [_RULES[primitive](equation, operands)] * len(ranks)
+    elif primitive.startswith("reduce_") and "axes" in equation.params:
+        results = [_without(operands[0], equation.params["axes"])] * len(ranks)
+    elif primitive in ("argmax", "argmin"):
+        results = [_without(operands[0], equation.params["axes"])]
+    elif primitive in _SAME_RANK:
+        results = [_merge(_of_rank(operands, rank), rank) for rank in ranks]
+    elif primitive in ("scan", "while", "cond"):
+        results = _loop(equation, operands)
+    else:
+        inner = body(equation)
+        results = (
+            program_axes(inner.jaxpr, operands)
+            if inner is not None
+            else [
+                _elementwise(equation, v.aval.shape, operands) for v in equation.outvars
+            ]
+        )
+    return [
+        axes if len(axes) == rank else "?" * rank
+        for axes, rank in zip(results, ranks, strict=True)
+    ]
+
+
+def program_axes(jaxpr: core.Jaxpr, operands: Sequence[str]) -> list[str]:
+    """Axes of a program's results, from those of its inputs."""
+    known: dict[Any, str] = dict(zip(jaxpr.invars, operands, strict=True))
+
+    def read(atom: Any) -> str:
+        unknown = "?" * len(atom.aval.shape)
+        return unknown if is_literal(atom) else known.get(atom, unknown)
+
+    for equation in jaxpr.eqns:
+        results = result_axes(equation, [read(atom) for atom in equation.invars])
+        known.update(zip(equation.outvars, results, strict=True))
+    return [read(atom) for atom in jaxpr.outvars]
+
+
+def _of_rank(operands: Sequence[str], rank: int) -> list[str]:
+    return [axes for axes in operands if len(axes) == rank]
+
+
+def _merge(candidates: Sequence[str], rank: int) -> str:
+    """What operands of one layout agree on; `?` where two disagree."""
+    merged = ""
+    for place in range(rank):
+        letters = {axes[place] for axes in candidates} - {"?"}
+        merged += letters.pop() if len(letters) == 1 else "?"
+    return merged
+
+
+def _elementwise(
+    equation: core.JaxprEqn, shape: tuple[int, ...], operands: Sequence[str]
+) -> str:
+    alike = [
+        axes
+        for axes, atom in zip(operands, equation.invars, strict=True)
+        if atom.aval.shape == shape
+    ]
+    return _merge(alike, len(shape))
+
+
+def _without(axes: str, dropped: Sequence[int]) -> str:
+    return "".join(a for place, a in enumerate(axes) if place not in dropped)
+
+
+def _conv(equation: core.JaxprEqn, operands: Sequence[str]) -> str:
+    dims = equation.params["dimension_numbers"]
+    batch, channel, *spatial = dims.out_spec
+    letters = ["?"] * len(dims.out_spec)
+    letters[batch] = operands[0][dims.lhs_spec[0]]
+    letters[channel] = "c"
+    # In the order of the output's memory, so that a map reads as its rows and columns.
+    for place, letter in zip(spatial, _SPATIAL.get(len(spatial), ""), strict=False):
+        letters[place] = letter
+    return "".join(letters)
+
+
+def _dot(equation: core.JaxprEqn, operands: Sequence[str]) -> str:
+    (contract_l, contract_r), (batch_l, batch_r) = equation.params["dimension_numbers"]
+    left, right = operands
+    shared = _merge(
+        [
+            "".join(left[i] for i in batch_l),
+            "".join(right[i] for i in batch_r),
+        ],
+        len(batch_l),
+    )
+    free_left = _without(left, (*contract_l, *batch_l))
+    free_right = _without(right, (*contract_r, *batch_r))
+    # The free axis of a matrix of weights is the new channel axis.
+    if "n" in shared + free_left and free_right == "?":
+        free_right = "c"
+    elif "n" in shared + free_right and free_left == "?":
+        free_left = "c"
+    return shared + free_left + free_right
+
+
+def _transpose(equation: core.JaxprEqn, operands: Sequence[str]) -> str:
+    return "".join(operands[0][i] for i in equation.params["permutation"])
+
+
+def _squeeze(equation: core.JaxprEqn, operands: Sequence[str]) -> str:
+    return _without(operands[0], equation.params["dimensions"])
+
+
+def _broadcast(equation: core.JaxprEqn, operands: Sequence[str]) -> str:
+    shape = equation.outvars[0].aval.shape
+    before = equation.invars[0].aval.shape
+    letters = ["?"] * len(shape)
+    for source, place in enumerate(equation.params["broadcast_dimensions"]):
+        if before[source] == shape[place]:
+            letters[place] = operands[0][source]
+    return "".join(letters)
+
+
+def _reshape(equation: core.JaxprEqn, operands: Sequence[str]) -> str:
+    """Axes that keep their extent; those of size one pair up with known ones first."""
+    before = equation.invars[0].aval.shape
+    after = equation.outvars[0].aval.shape
+    letters = ["?"] * len(after)
+    for sources, places in _factors(before, after):
+        wide = [i for i in sources if before[i] != 1]
+        wide_after = [j for j in places if after[j] != 1]
+        if len(wide) == 1 and len(wide_after) == 1:
+            letters[wide_after[0]] = operands[0][wide[0]]
+        if not wide:
+            known = [operands[0][i] for i in sources if operands[0][i] != "?"]
+            for place, letter in zip(places, known, strict=False):
+                letters[place] = letter
+    return "".join(letters)
+
+
+def _factors(
+    before: Sequence[int], after: Sequence[int]
+) -> list[tuple[list[int], list[int]]]:
+    """Smallest runs of axes of both shapes that hold the same number of elements."""
+    groups: list[tuple[list[int], list[int]]] = []
+    i = j = 0
+    while i < len(before) or j < len(after):
+        sources = [i] if i < len(before) else []
+        places = [j] if j < len(after) else []
+        i, j = i + len(sources), j + len(places)
+        size, size_after = (
+            math.prod(before[k] for k in sources),
+            math.prod(after[k] for k in places),
+        )
+        while size != size_after:
+            if size < size_after and i < len(before):
+                size *= before[i]
+                sources.append(i)
+                i += 1
+            elif j < len(after):
+                size_after *= after[j]
+                places.append(j)
+                j += 1
+            else:
+                break
+        groups.append((sources, places))
+    return groups
+
+
+def _loop(equation: core.JaxprEqn, operands: Sequence[str]) -> list[str]:
+    """A loop keeps its state's layout: what goes in at a place comes out at that place."""
+    params = equation.params
+    ranks = [len(v.aval.shape) for v in equation.outvars]
+    if equation.primitive.name == "cond":
+        branches = [program_axes(b.jaxpr, operands[1:]) for b in params["branches"]]
+        return [
+            _merge(results, rank)
+            for results, rank in zip(zip(*branches, strict=True), ranks, strict=True)
+        ]
+    carried = operands[-len(ranks) :] if equation.primitive.name == "while" else []
+    if equation.primitive.name == "scan":
+        shapes = [v.aval.shape for v in equation.outvars]
+        inputs = [atom.aval.shape for atom in equation.invars]
+        carried = [
+            _merge(
+                [a for a, s in zip(operands, inputs, strict=True) if s == shape],
+                len(shape),
+            )
+            for shape in shapes
+        ]
+    return list(carried) or ["?" * rank for rank in ranks]
+
+
+_RULES = {
+    "conv_general_dilated": _conv,
+    "dot_general": _dot,
+    "transpose": _transpose,
+    "squeeze": _squeeze,
+    "broadcast_in_dim": _broadcast,
+    "reshape": _reshape,
+}

@@ -1,0 +1,51 @@
+"""How much memory a function needs, read from its program without compiling it."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.extend import core
+
+from xattr.program._trace import inner_programs, is_literal
+
+
+def live_bytes(function: Callable[..., Any], *arguments: Any) -> int:
+    """Most bytes of intermediate results alive at once, if nothing is fused.
+
+    Inputs and constants are left out: parameters are there anyway. Fusion makes the
+    true figure smaller; it is an estimate to choose the size of a chunk by.
+    """
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arguments)
+    return _peak(jax.make_jaxpr(function)(*shapes).jaxpr)
+
+
+def _peak(jaxpr: core.Jaxpr) -> int:
+    last = {
+        atom: index
+        for index, equation in enumerate(jaxpr.eqns)
+        for atom in equation.invars
+        if not is_literal(atom)
+    }
+    last.update(
+        {atom: len(jaxpr.eqns) for atom in jaxpr.outvars if not is_literal(atom)}
+    )
+    outside = {*jaxpr.invars, *jaxpr.constvars}
+    alive = peak = 0
+    for index, equation in enumerate(jaxpr.eqns):
+        results = [v for v in equation.outvars if v in last]
+        alive += sum(map(_bytes, results))
+        inside = max(map(_peak, inner_programs(equation)), default=0)
+        peak = max(peak, alive + inside)
+        ended = {
+            atom
+            for atom in equation.invars
+            if not is_literal(atom) and last[atom] == index and atom not in outside
+        }
+        alive -= sum(map(_bytes, ended))
+    return peak
+
+
+def _bytes(variable: Any) -> int:
+    size = getattr(variable.aval.dtype, "itemsize", 4)
+    return math.prod(variable.aval.shape) * size

@@ -1,0 +1,233 @@
+"""A model as a program: its equations, and running them one by one.
+
+This file and its neighbours are the only ones that know JAX's intermediate
+representation. Everything here is ordinary tracing: it works under `jit`, `grad` and
+`vmap`, and the values that it handles may be tracers.
+"""
+
+import functools
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+from jax.core import eval_jaxpr
+from jax.extend import core
+
+# Calls whose body reads as if it stood in the caller. Custom derivative rules are
+# not among them: reading their body in place would lose the rule.
+_INLINED = {"jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint"}
+
+# Calls that users know as one operation; `conv` is what `rewrite` puts in a
+# convolution's place.
+_NAMED_CALLS = {
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "celu",
+    "gelu",
+    "silu",
+    "swish",
+    "mish",
+    "softplus",
+    "softmax",
+    "log_softmax",
+    "sigmoid",
+    "hard_sigmoid",
+    "hard_swish",
+    "hard_silu",
+    "hard_tanh",
+    "log_sigmoid",
+    "logsumexp",
+    "conv",
+}
+
+_SHORT = {
+    "conv_general_dilated": "conv",
+    "dot_general": "dot",
+    "reduce_window_max": "max_pool",
+    "reduce_window_sum": "sum_pool",
+    "reduce_sum": "sum",
+    "custom_jvp_call": "custom_jvp",
+    "custom_vjp_call": "custom_vjp",
+    "custom_vjp_call_jaxpr": "custom_vjp",
+    "broadcast_in_dim": "broadcast",
+    "convert_element_type": "convert",
+}
+
+# Address of an equation: its index, after the indices of the inlined calls around it.
+Address = tuple[int, ...]
+
+
+class Output(NamedTuple):
+    """One result of one equation."""
+
+    address: Address
+    index: int
+
+
+@dataclass(frozen=True)
+class Program:
+    """A traced model: `leaves` are its arrays, `run` gives its outputs again."""
+
+    jaxpr: core.ClosedJaxpr
+    leaves: tuple[Any, ...]
+    outputs: jax.tree_util.PyTreeDef
+
+    def run(
+        self, images: Any, hooks: dict[Output, Callable[[Any], Any]] | None = None
+    ) -> Any:
+        """Outputs for `images`, each hooked value replaced by its hook's result."""
+        flat = _run(
+            self.jaxpr.jaxpr, self.jaxpr.consts, (*self.leaves, images), hooks or {}, ()
+        )
+        return jax.tree.unflatten(self.outputs, flat)
+
+
+def trace(model: Any, images: Any) -> Program:
+    """The program of `model` on `images`; abstract images are enough to read it."""
+    leaves, treedef = jax.tree.flatten(model)
+    dynamic = [is_array(leaf) for leaf in leaves]
+
+    def call(arrays: Sequence[Any], images: Any) -> Any:
+        rest = iter(arrays)
+        merged = [
+            next(rest) if is_dynamic else leaf
+            for is_dynamic, leaf in zip(dynamic, leaves, strict=True)
+        ]
+        return jax.tree.unflatten(treedef, merged)(images)
+
+    arrays = tuple(
+        leaf for leaf, is_dynamic in zip(leaves, dynamic, strict=True) if is_dynamic
+    )
+    jaxpr, shapes = jax.make_jaxpr(call, return_shape=True)(arrays, images)
+    return Program(jaxpr, arrays, jax.tree.structure(shapes))
+
+
+def is_array(value: Any) -> bool:
+    """Whether a leaf is data: a JAX or NumPy array, concrete or traced."""
+    return hasattr(value, "dtype") and hasattr(value, "shape")
+
+
+def is_literal(atom: Any) -> bool:
+    """Whether an equation's operand is a constant written into the program."""
+    return isinstance(atom, core.Literal)
+
+
+def inlined(equation: core.JaxprEqn) -> core.ClosedJaxpr | None:
+    """The body of a call that is read in place; None for any other equation."""
+    if equation.primitive.name not in _INLINED or call_name(equation) in _NAMED_CALLS:
+        return None
+    return body(equation)
+
+
+def body(equation: core.JaxprEqn) -> core.ClosedJaxpr | None:
+    """The program that an equation calls once with its own operands, if it does."""
+    for parameter in ("jaxpr", "call_jaxpr"):
+        inner = equation.params.get(parameter)
+        if inner is None:
+            continue
+        closed = inner if hasattr(inner, "consts") else core.ClosedJaxpr(inner, ())
+        if len(closed.jaxpr.invars) == len(equation.invars):
+            return closed
+    return None
+
+
+def inner_programs(equation: core.JaxprEqn) -> Iterator[core.Jaxpr]:
+    """Every program that an equation holds: loop bodies, branches, called functions."""
+    for value in equation.params.values():
+        for item in value if isinstance(value, (tuple, list)) else (value,):
+            inner = getattr(item, "jaxpr", item)
+            if isinstance(inner, core.Jaxpr):
+                yield inner
+
+
+def call_name(equation: core.JaxprEqn) -> str:
+    """The name of the function that a call equation calls; empty if it has none."""
+    name = equation.params.get("name")
+    return name if isinstance(name, str) else ""
+
+
+def operation(equation: core.JaxprEqn) -> str:
+    """What an equation computes, in the words that users know: conv, relu, add..."""
+    primitive = equation.primitive.name
+    if primitive == "max" and any(
+        is_literal(atom) and atom.aval.shape == () and float(atom.val) == 0
+        for atom in equation.invars
+    ):
+        return "relu"
+    if primitive == "custom_jvp_call":
+        inner = body(equation)
+        if inner is not None and len(inner.jaxpr.eqns) == 1:
+            return call_name(inner.jaxpr.eqns[0]) or "custom_jvp"
+    if primitive in _INLINED and call_name(equation) in _NAMED_CALLS:
+        return call_name(equation)
+    return _SHORT.get(primitive, primitive)
+
+
+def scope(equation: core.JaxprEqn) -> tuple[str, ...]:
+    """Module path of an equation, without the wrappers of JAX's transformations."""
+    plain = re.sub(r"\w+\(|\)", "", str(equation.source_info.name_stack))
+    return tuple(part for part in plain.split("/") if part)
+
+
+def run_equation(equation: core.JaxprEqn, operands: Sequence[Any]) -> list[Any]:
+    """Results of one equation, None in the place of those that nothing reads."""
+    variables: dict[Any, Any] = {}
+    for atom, value in zip(equation.invars, operands, strict=True):
+        if not is_literal(atom):
+            variables[atom] = value
+    kept = [v for v in equation.outvars if not isinstance(v, core.DropVar)]
+    single = core.Jaxpr(
+        (), list(variables), kept, [equation], equation.effects, _nameless()
+    )
+    results = iter(eval_jaxpr(single, (), *variables.values()))
+    return [
+        None if isinstance(v, core.DropVar) else next(results) for v in equation.outvars
+    ]
+
+
+@functools.cache
+def _nameless() -> Any:
+    info = jax.make_jaxpr(lambda: ())().jaxpr.debug_info
+    return info._replace(arg_names=None, result_paths=None)
+
+
+def _run(
+    jaxpr: core.Jaxpr,
+    consts: Sequence[Any],
+    operands: Sequence[Any],
+    hooks: dict[Output, Callable[[Any], Any]],
+    prefix: Address,
+) -> list[Any]:
+    # One environment per call: a cached inner call reuses its variables.
+    values: dict[Any, Any] = dict(
+        zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *operands), strict=True)
+    )
+
+    def read(atom: Any) -> Any:
+        return atom.val if is_literal(atom) else values[atom]
+
+    for index, equation in enumerate(jaxpr.eqns):
+        address = (*prefix, index)
+        arguments = [read(atom) for atom in equation.invars]
+        inner = inlined(equation)
+        if inner is not None and _reaches(hooks, address):
+            with jax.named_scope("/".join(scope(equation)) or "."):
+                results = _run(inner.jaxpr, inner.consts, arguments, hooks, address)
+        else:
+            results = run_equation(equation, arguments)
+        for place, variable in enumerate(equation.outvars):
+            hook = hooks.get(Output(address, place))
+            values[variable] = hook(results[place]) if hook else results[place]
+    return [read(atom) for atom in jaxpr.outvars]
+
+
+def _reaches(hooks: dict[Output, Callable[[Any], Any]], address: Address) -> bool:
+    return any(
+        len(output.address) > len(address) and output.address[: len(address)] == address
+        for output in hooks
+    )
