@@ -153,9 +153,7 @@ def _to_rgb(
     return np.asarray(image.convert("RGB"))
 
 
-def _from_grey16(
-    image: "Image.Image", background: tuple[int, int, int]
-) -> np.ndarray:
+def _from_grey16(image: "Image.Image", background: tuple[int, int, int]) -> np.ndarray:
     """Sixteen-bit grey, rounded to eight bits; a PNG's transparent grey replaced."""
     samples = np.asarray(image).astype(np.uint32)
     grey = ((samples + 128) // 257).astype(np.uint8)
