@@ -71,6 +71,8 @@ def test_transform_runs_and_its_failures_are_listed():
 
 @pytest.mark.parametrize("name", ["batch_size", "num_threads"])
 def test_sizes_are_checked_at_the_call(name):
-    sizes = {"batch_size": 1, "num_threads": 1, name: 0}
+    sizes = {"batch_size": 1, "num_threads": 1} | {name: 0}
     with pytest.raises(ValueError, match=f"`{name}` must be at least 1, got 0"):
-        read_batches([], **sizes)
+        read_batches(
+            [], batch_size=sizes["batch_size"], num_threads=sizes["num_threads"]
+        )

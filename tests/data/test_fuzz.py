@@ -70,8 +70,8 @@ def assert_reads_or_refuses(data: bytes) -> None:
         path.write_bytes(data)
         try:
             pixels = read_image(path, max_pixels=MEGAPIXEL)
-        except UnreadableImage as error:
-            assert error.reason
+        except UnreadableImage:
+            pass
         else:
             assert pixels.dtype == np.uint8
             assert pixels.shape[2:] == (3,)
@@ -82,7 +82,9 @@ def assert_reads_or_refuses(data: bytes) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_damaged_files(form):
-    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
     @given(damaged(form))
     def check(data):
         assert_reads_or_refuses(data)

@@ -1,6 +1,6 @@
 """Many files, decoded ahead of their use."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -29,7 +29,7 @@ def read_batches(
     transform: Transform | None = None,
     read: Read = read_image,
     num_threads: int = 2,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Read files in order, one batch ahead of the one in use.
 
     At most two batches are alive: the one that was yielded last and the one being
@@ -64,7 +64,7 @@ def _stream(
     transform: Transform | None,
     read: Read,
     num_threads: int,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Submit a batch, then yield the one before it."""
     pool = ThreadPoolExecutor(num_threads, thread_name_prefix="xattr-read")
     waiting: list[Future] = []

@@ -62,13 +62,13 @@ def find_images(places: Iterable[str | os.PathLike[str]]) -> Found:
 
 
 def display_name(path: str | os.PathLike[str]) -> str:
-    """A path as text that a terminal, a table or a page can show on one line.
+    r"""A path as text that a terminal, a table or a page can show on one line.
 
     Undecodable bytes and control characters are written as escapes.
 
     Example:
       >>> print(display_name("a" + chr(10) + "b.png"))
-      a\\nb.png
+      a\nb.png
     """
     text = os.fspath(path).encode("utf-8", "surrogateescape")
     letters = text.decode("utf-8", "backslashreplace")
