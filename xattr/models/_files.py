@@ -55,6 +55,4 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         with safe_open(path, framework="np") as file:
             return {name: file.get_tensor(name) for name in file.keys()}
     except SafetensorError as error:
-        raise ValueError(
-            f"{path} is not a whole safetensors file: {error}."
-        ) from error
+        raise ValueError(f"{path} is not a whole safetensors file: {error}.") from error

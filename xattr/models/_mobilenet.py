@@ -56,9 +56,7 @@ class _Maker:
         return Chain({"0": conv, **norm, "2": ReLU6()})
 
     def linear(self, inputs: int, outputs: int) -> list[nnx.Module]:
-        conv = nnx.Conv(
-            inputs, outputs, (1, 1), use_bias=not self.norm, rngs=self.rngs
-        )
+        conv = nnx.Conv(inputs, outputs, (1, 1), use_bias=not self.norm, rngs=self.rngs)
         return [conv, self._norm(outputs)] if self.norm else [conv]
 
     def _norm(self, channels: int) -> nnx.BatchNorm:
@@ -112,6 +110,4 @@ def mobilenet_v2(
         "avgpool": GlobalAveragePool(),
         "1": nnx.Linear(1280, num_classes, rngs=rngs),
     }
-    return Network(
-        Chain(features), Chain(head), prefixes=("features.", "classifier.")
-    )
+    return Network(Chain(features), Chain(head), prefixes=("features.", "classifier."))

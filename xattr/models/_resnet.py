@@ -87,7 +87,9 @@ def resnet(num_classes: int = 1000, *, depth: int, rngs: nnx.Rngs) -> Network:
     channels = 64
     for stage, count in enumerate(counts):
         width, stride = 64 * 2**stage, 1 if stage == 0 else 2
-        layers[f"layer{stage + 1}"] = _stage(block, channels, width, count, stride, rngs)
+        layers[f"layer{stage + 1}"] = _stage(
+            block, channels, width, count, stride, rngs
+        )
         channels = block.expansion * width
     head = {
         "avgpool": GlobalAveragePool(),

@@ -31,7 +31,7 @@ def squeezenet1_0(num_classes: int = 1000, *, rngs: nnx.Rngs) -> Network:
       [iandola2016squeezenet], table 1.
     """
     stem = nnx.Conv(3, 96, (7, 7), strides=2, padding="VALID", rngs=rngs)
-    return _squeezenet(stem, "FFF" "P" "FFFF" "P" "F", num_classes, rngs)
+    return _squeezenet(stem, "FFFPFFFFPF", num_classes, rngs)
 
 
 def squeezenet1_1(num_classes: int = 1000, *, rngs: nnx.Rngs) -> Network:
@@ -41,15 +41,13 @@ def squeezenet1_1(num_classes: int = 1000, *, rngs: nnx.Rngs) -> Network:
       [iandola2016squeezenet], and the authors' release 1.1.
     """
     stem = nnx.Conv(3, 64, (3, 3), strides=2, padding="VALID", rngs=rngs)
-    return _squeezenet(stem, "FF" "P" "FF" "P" "FFFF", num_classes, rngs)
+    return _squeezenet(stem, "FFPFFPFFFF", num_classes, rngs)
 
 
 _SQUEEZES = (16, 16, 32, 32, 48, 48, 64, 64)
 
 
-def _squeezenet(
-    stem: nnx.Conv, plan: str, num_classes: int, rngs: nnx.Rngs
-) -> Network:
+def _squeezenet(stem: nnx.Conv, plan: str, num_classes: int, rngs: nnx.Rngs) -> Network:
     """Stem, ReLU and pool, then fire modules (F) and pools (P) in the given order."""
     layers = [stem, ReLU(), _pool()]
     channels, squeezes = stem.out_features, iter(_SQUEEZES)
@@ -66,9 +64,7 @@ def _squeezenet(
         "3": GlobalAveragePool(),
     }
     features = {str(index): layer for index, layer in enumerate(layers)}
-    return Network(
-        Chain(features), Chain(head), prefixes=("features.", "classifier.")
-    )
+    return Network(Chain(features), Chain(head), prefixes=("features.", "classifier."))
 
 
 def _pool() -> MaxPool:

@@ -1,0 +1,20 @@
+"""Networks of Flax NNX, their weights, and what is bundled with the package."""
+
+from xattr.models._bundled import photographs
+from xattr.models._convert import to_tensors, with_tensors
+from xattr.models._files import read_weights
+from xattr.models._load import Pretrained, load, load_network, names
+from xattr.models._network import Network, Normalize
+
+__all__ = [
+    "Network",
+    "Normalize",
+    "Pretrained",
+    "load",
+    "load_network",
+    "names",
+    "photographs",
+    "read_weights",
+    "to_tensors",
+    "with_tensors",
+]

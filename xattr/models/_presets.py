@@ -1,0 +1,102 @@
+"""What each name of a network means: architecture, input and classes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from xattr.images._preprocess import Preprocess
+from xattr.models._cifar_resnet import cifar_resnet
+from xattr.models._mobilenet import mobilenet_v2
+from xattr.models._network import Network, Normalize
+from xattr.models._resnet import resnet
+from xattr.models._squeezenet import squeezenet1_0, squeezenet1_1
+from xattr.models._vgg import vgg
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How one network is built, what it takes and what it says.
+
+    Attributes:
+      build: makes the network from its number of classes and keys.
+      output: torch's name of the tensor with one row per class.
+      site: the last spatial block, the default site of CAMs.
+      normalize: makes what the network takes from RGB in [0, 1].
+      preprocess: makes the square that it takes from a photograph.
+      labels: "imagenet1k", "inat_birds" or "cifar10".
+      bundled: whether the package has its weights.
+    """
+
+    build: Callable[..., Network]
+    output: str
+    site: str
+    normalize: Callable[[], Normalize]
+    preprocess: Preprocess = Preprocess(size=224, resize=256)
+    labels: str = "imagenet1k"
+    bundled: bool = False
+
+
+_imagenet = partial(Normalize, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_halves = partial(Normalize, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+_caffe = partial(
+    Normalize, (104 / 255, 117 / 255, 123 / 255), (1 / 255,) * 3, channels="BGR"
+)
+_CAFFE_INPUT = Preprocess(size=227, resize=256)
+
+
+def _vgg(depth: int, norm: bool) -> Preset:
+    layers = depth - 3 + 5 + (depth - 3) * (2 if norm else 1)
+    return Preset(
+        partial(vgg, depth=depth, norm=norm),
+        output="classifier.6.weight",
+        site=f"features/{layers - 2}",
+        normalize=_imagenet,
+    )
+
+
+def _resnet(depth: int, last: int) -> Preset:
+    return Preset(
+        partial(resnet, depth=depth),
+        output="fc.weight",
+        site=f"features/layer4/{last}",
+        normalize=_imagenet,
+    )
+
+
+def _cifar(depth: int) -> Preset:
+    return Preset(
+        partial(cifar_resnet, depth=depth),
+        output="linear.weight",
+        site=f"features/layer3/{(depth - 2) // 6 - 1}",
+        normalize=_imagenet,
+        preprocess=Preprocess(size=32, resize=32),
+        labels="cifar10",
+    )
+
+
+_squeezenet = partial(Preset, output="classifier.1.weight", site="features/12")
+_mobilenet = partial(Preset, output="classifier.1.weight", site="features/18")
+_folded = partial(mobilenet_v2, padding="SAME", norm=False)
+
+PRESETS: dict[str, Preset] = {
+    "mobilenet_v2": _mobilenet(_folded, normalize=_halves, bundled=True),
+    "mobilenet_v2_inat_birds": _mobilenet(
+        _folded, normalize=_halves, labels="inat_birds"
+    ),
+    "mobilenet_v2_torchvision": _mobilenet(mobilenet_v2, normalize=_imagenet),
+    "squeezenet1_1": _squeezenet(
+        squeezenet1_1, normalize=_caffe, preprocess=_CAFFE_INPUT, bundled=True
+    ),
+    "squeezenet1_1_torchvision": _squeezenet(squeezenet1_1, normalize=_imagenet),
+    "squeezenet1_0": _squeezenet(squeezenet1_0, normalize=_imagenet),
+    "squeezenet1_0_pruned": _squeezenet(
+        squeezenet1_0, normalize=_caffe, preprocess=_CAFFE_INPUT
+    ),
+    **{
+        f"resnet{depth}": _resnet(depth, last)
+        for depth, last in ((18, 1), (34, 2), (50, 2), (101, 2), (152, 2))
+    },
+    **{f"vgg{depth}": _vgg(depth, norm=False) for depth in (11, 13, 16, 19)},
+    **{f"vgg{depth}_bn": _vgg(depth, norm=True) for depth in (11, 13, 16, 19)},
+    **{f"cifar10_resnet{depth}": _cifar(depth) for depth in (20, 56)},
+}
