@@ -75,7 +75,9 @@ def symmetric(maps: Float[Array, "n i j"]) -> Float[Array, "n i j"]:
     """
     good = (status(maps) == 0)[:, None, None]
     peak = jnp.abs(maps).max((1, 2), keepdims=True)
-    return jnp.where(good, maps / jnp.where(good, peak, 1), 0)
+    # The reciprocal of a huge peak would be subnormal, and flushed to zero.
+    unit = jnp.where(peak > 1, 0.0625, 1).astype(maps.dtype)
+    return jnp.where(good, (maps * unit) / jnp.where(good, peak * unit, 1), 0)
 
 
 def clip_percentile(
