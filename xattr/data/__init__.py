@@ -2,7 +2,6 @@
 
 from xattr.data._batches import Batch, read_batches
 from xattr.data._read import (
-    MAX_ASPECT,
     MAX_PIXELS,
     UnreadableImage,
     read_image,
@@ -10,7 +9,6 @@ from xattr.data._read import (
 from xattr.data._sources import Found, Problem, display_name, find_images
 
 __all__ = [
-    "MAX_ASPECT",
     "MAX_PIXELS",
     "Batch",
     "Found",

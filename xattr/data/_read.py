@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 MAX_PIXELS = 120_000_000
-MAX_ASPECT = 100.0
 WHITE = (255, 255, 255)
 
 # Formats are named, so that a file cannot choose a decoder that starts another
@@ -47,7 +46,6 @@ def read_image(
     path: str | os.PathLike[str],
     *,
     max_pixels: int = MAX_PIXELS,
-    max_aspect: float = MAX_ASPECT,
     background: tuple[int, int, int] = WHITE,
 ) -> UInt8[np.ndarray, "h w 3"]:
     """The pixels of a still image, upright, in RGB.
@@ -60,9 +58,6 @@ def read_image(
       path: a JPEG, PNG, GIF, WebP, BMP, TIFF, PNM or AVIF file.
       max_pixels: largest accepted width times height, checked before anything is
         decoded. Pillow's own ceiling of twice its `MAX_IMAGE_PIXELS` stays.
-      max_aspect: largest accepted ratio of the longer side to the shorter one;
-        beyond it, resizing the shorter side to a network's input would need as
-        much memory as a decompression bomb.
       background: colour behind transparent pixels.
 
     Returns:
@@ -71,7 +66,7 @@ def read_image(
     Raises:
       UnreadableImage: the only exception, with the reason: missing, empty, not a
         regular file, no image, damaged, truncated, animated (which frame is meant
-        would be a guess), too large, too thin, or with samples of unknown range.
+        would be a guess), too large, or with samples of unknown range.
 
     Notes:
       A multi-picture JPEG (MPO, as phones write them) holds one photograph and
@@ -79,7 +74,7 @@ def read_image(
       metadata are turned off, for Pillow only.
     """
     try:
-        return _read(Path(path), max_pixels, max_aspect, background)
+        return _read(Path(path), max_pixels, background)
     except UnreadableImage:
         raise
     except Exception as error:  # decoders raise nearly anything on damaged bytes
@@ -89,7 +84,6 @@ def read_image(
 def _read(
     path: Path,
     max_pixels: int,
-    max_aspect: float,
     background: tuple[int, int, int],
 ) -> np.ndarray:
     """Open, check, decode, convert."""
@@ -104,17 +98,15 @@ def _read(
     if not status.st_size:
         raise UnreadableImage(path, "the file is empty")
     with path.open("rb") as file, Image.open(file, formats=_formats()) as image:
-        _check_header(path, image, max_pixels, max_aspect)
+        _check_header(path, image, max_pixels)
         image.load()
         turn = _orientation(path, image)
         pixels = _to_rgb(path, image, background)
     return np.ascontiguousarray(_upright(pixels, turn))
 
 
-def _check_header(
-    path: Path, image: "Image.Image", max_pixels: int, max_aspect: float
-) -> None:
-    """Refuse, before decoding, what is too large, too thin or moves."""
+def _check_header(path: Path, image: "Image.Image", max_pixels: int) -> None:
+    """Refuse, before decoding, what is too large or moves."""
     width, height = image.size
     if min(width, height) < 1:
         raise UnreadableImage(path, f"it has no pixels ({width} × {height})")
@@ -122,11 +114,6 @@ def _check_header(
         raise UnreadableImage(
             path,
             f"{width} × {height} pixels are above the limit of {max_pixels:,}",
-        )
-    if max(width, height) > max_aspect * min(width, height):
-        raise UnreadableImage(
-            path,
-            f"{width} × {height} pixels are above the limit of {max_aspect:g} : 1",
         )
     if image.format != "MPO" and getattr(image, "is_animated", False):
         raise UnreadableImage(
