@@ -47,7 +47,8 @@ class Model:
 
     def __repr__(self) -> str:
         arrays = len(jax.tree.leaves(self))
-        return f"Model(apply={self.apply!r}, params=<{arrays} arrays>)"
+        name = getattr(self.apply, "__name__", type(self.apply).__name__)
+        return f"Model({name}, <{arrays} arrays>)"
 
     def tree_flatten(self) -> tuple[tuple[Any, ...], Any]:
         """Arrays, and what is static."""

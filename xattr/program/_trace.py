@@ -5,6 +5,7 @@ representation. Everything here is ordinary tracing: it works under `jit`, `grad
 `vmap`, and the values that it handles may be tracers.
 """
 
+import contextlib
 import functools
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -216,14 +217,23 @@ def _run(
         arguments = [read(atom) for atom in equation.invars]
         inner = inlined(equation)
         if inner is not None and _reaches(hooks, address):
-            with jax.named_scope("/".join(scope(equation)) or "."):
+            with _entered(equation):
                 results = _run(inner.jaxpr, inner.consts, arguments, hooks, address)
         else:
             results = run_equation(equation, arguments)
         for place, variable in enumerate(equation.outvars):
             hook = hooks.get(Output(address, place))
-            values[variable] = hook(results[place]) if hook else results[place]
+            if hook is not None:
+                # What replaces an activation stands where the activation stood.
+                with _entered(equation):
+                    results[place] = hook(results[place])
+            values[variable] = results[place]
     return [read(atom) for atom in jaxpr.outvars]
+
+
+def _entered(equation: core.JaxprEqn) -> contextlib.AbstractContextManager[None]:
+    path = "/".join(scope(equation))
+    return jax.named_scope(path) if path else contextlib.nullcontext()
 
 
 def _reaches(hooks: dict[Output, Callable[[Any], Any]], address: Address) -> bool:
