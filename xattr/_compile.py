@@ -24,10 +24,10 @@ def compiled(method: F) -> F:
     @functools.wraps(method)
     def call(*args: Any, **kwargs: Any) -> Any:
         bound = signature.bind(*args, **kwargs)
-        _check(method.__name__, bound.arguments)
+        _check(method.__name__.lstrip("_"), bound.arguments)
         leaves, treedef = jax.tree.flatten((bound.args, bound.kwargs))
         data = [leaf for leaf in leaves if _is_data(leaf)]
-        static = tuple(_DATA if _is_data(leaf) else _Static(leaf) for leaf in leaves)
+        static = tuple(_DATA if _is_data(leaf) else Static(leaf) for leaf in leaves)
         return _run(method, treedef, static, data)
 
     return call  # type: ignore[return-value]
@@ -48,7 +48,7 @@ def _is_data(leaf: Any) -> bool:
     return hasattr(leaf, "dtype") and hasattr(leaf, "shape")
 
 
-class _Static:
+class Static:
     """A value that is part of the program; partial functions compare by their parts."""
 
     def __init__(self, value: Any):
@@ -56,7 +56,7 @@ class _Static:
         self.parts = _parts(value)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Static) and self.parts == other.parts
+        return isinstance(other, Static) and self.parts == other.parts
 
     def __hash__(self) -> int:
         try:
