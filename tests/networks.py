@@ -62,8 +62,8 @@ def _convnet(params: Any, images: jax.Array, activation: Any) -> jax.Array:
             "SAME",
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
-        x = activation(x + bias)
-    return x.mean((1, 2)) @ params["head"] + params["head_bias"]
+        x = activation(x + bias[None, None, None])
+    return x.mean((1, 2)) @ params["head"] + params["head_bias"][None]
 
 
 def images(n: int, *, seed: int = 0, dtype: Any = jnp.float32) -> jax.Array:

@@ -2,6 +2,16 @@
 
 from xattr.program._edit import Perturbed, edit, perturb, record
 from xattr.program._memory import live_bytes
+from xattr.program._rewrite import rewrite
 from xattr.program._sites import Site, sites
 
-__all__ = ["Perturbed", "Site", "edit", "live_bytes", "perturb", "record", "sites"]
+__all__ = [
+    "Perturbed",
+    "Site",
+    "edit",
+    "live_bytes",
+    "perturb",
+    "record",
+    "rewrite",
+    "sites",
+]

@@ -63,6 +63,10 @@ _SHORT = {
 Address = tuple[int, ...]
 
 
+# Results of an equation, from its operands.
+Evaluate = Callable[[core.JaxprEqn, Sequence[Any]], list[Any]]
+
+
 class Output(NamedTuple):
     """One result of one equation."""
 
@@ -79,12 +83,17 @@ class Program:
     outputs: jax.tree_util.PyTreeDef
 
     def run(
-        self, images: Any, hooks: dict[Output, Callable[[Any], Any]] | None = None
+        self,
+        images: Any,
+        hooks: dict[Output, Callable[[Any], Any]] | None = None,
+        evaluate: Evaluate | None = None,
     ) -> Any:
-        """Outputs for `images`, each hooked value replaced by its hook's result."""
-        flat = _run(
-            self.jaxpr.jaxpr, self.jaxpr.consts, (*self.leaves, images), hooks or {}, ()
-        )
+        """Outputs for `images`, each hooked value replaced by its hook's result.
+
+        With `evaluate`, every equation, those of inlined calls too, is evaluated by it.
+        """
+        operands = (*self.leaves, images)
+        flat = _run(self.jaxpr, operands, hooks or {}, evaluate, ())
         return jax.tree.unflatten(self.outputs, flat)
 
 
@@ -198,15 +207,20 @@ def _nameless() -> Any:
 
 
 def _run(
-    jaxpr: core.Jaxpr,
-    consts: Sequence[Any],
+    program: core.ClosedJaxpr,
     operands: Sequence[Any],
     hooks: dict[Output, Callable[[Any], Any]],
+    evaluate: Evaluate | None,
     prefix: Address,
 ) -> list[Any]:
+    jaxpr = program.jaxpr
     # One environment per call: a cached inner call reuses its variables.
     values: dict[Any, Any] = dict(
-        zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *operands), strict=True)
+        zip(
+            (*jaxpr.constvars, *jaxpr.invars),
+            (*program.consts, *operands),
+            strict=True,
+        )
     )
 
     def read(atom: Any) -> Any:
@@ -216,22 +230,23 @@ def _run(
         address = (*prefix, index)
         arguments = [read(atom) for atom in equation.invars]
         inner = inlined(equation)
-        if inner is not None and _reaches(hooks, address):
-            with _entered(equation):
-                results = _run(inner.jaxpr, inner.consts, arguments, hooks, address)
+        if inner is not None and (evaluate or _reaches(hooks, address)):
+            with entered(equation):
+                results = _run(inner, arguments, hooks, evaluate, address)
         else:
-            results = run_equation(equation, arguments)
+            results = (evaluate or run_equation)(equation, arguments)
         for place, variable in enumerate(equation.outvars):
             hook = hooks.get(Output(address, place))
             if hook is not None:
                 # What replaces an activation stands where the activation stood.
-                with _entered(equation):
+                with entered(equation):
                     results[place] = hook(results[place])
             values[variable] = results[place]
     return [read(atom) for atom in jaxpr.outvars]
 
 
-def _entered(equation: core.JaxprEqn) -> contextlib.AbstractContextManager[None]:
+def entered(equation: core.JaxprEqn) -> contextlib.AbstractContextManager[None]:
+    """The scope of an equation's module, for what is computed in its place."""
     path = "/".join(scope(equation))
     return jax.named_scope(path) if path else contextlib.nullcontext()
 

@@ -1,0 +1,55 @@
+import jax
+import jax.numpy as jnp
+import pytest
+from flax import nnx
+
+import xattr
+from xattr.program import rewrite
+
+GRID = [
+    # kernel, stride, dilation, padding, depthwise
+    ((3, 3), 1, 1, "SAME", True),
+    ((3, 3), 2, 1, "SAME", True),
+    ((5, 3), (2, 1), 1, "VALID", True),
+    ((3, 3), 1, 2, ((2, 1), (0, 3)), True),
+    ((1, 1), 1, 1, "SAME", False),
+    ((1, 1), 2, 1, "VALID", False),
+    ((3, 3), 1, 1, "SAME", False),
+]
+
+
+@pytest.mark.parametrize(("kernel", "stride", "dilation", "padding", "depthwise"), GRID)
+def test_same_outputs_gradients_and_site_names(
+    key, kernel, stride, dilation, padding, depthwise
+):
+    channels = 6
+    module = nnx.Conv(
+        channels,
+        channels,
+        kernel,
+        strides=stride,
+        kernel_dilation=dilation,
+        padding=padding,
+        feature_group_count=channels if depthwise else 1,
+        rngs=nnx.Rngs(0),
+    )
+    model = xattr.from_nnx(module)
+    x = jax.random.normal(key, (2, 9, 11, channels))
+    fast = rewrite(model)
+    assert jnp.allclose(fast(x), model(x), rtol=1e-5, atol=1e-5)
+
+    def total(model, x):
+        return (model(x) ** 2).sum()
+
+    slow_gradient, fast_gradient = (jax.grad(total, 1)(m, x) for m in (model, fast))
+    assert jnp.allclose(fast_gradient, slow_gradient, rtol=1e-5, atol=1e-4)
+    assert [s.name for s in xattr.sites(fast, x)] == [
+        s.name for s in xattr.sites(model, x)
+    ]
+
+
+def test_depthwise_convolutions_are_replaced():
+    module = nnx.Conv(4, 4, (3, 3), feature_group_count=4, rngs=nnx.Rngs(0))
+    model = rewrite(xattr.from_nnx(module))
+    text = str(jax.make_jaxpr(lambda x: model(x))(jnp.ones((1, 8, 8, 4))))
+    assert "conv_general_dilated" not in text
