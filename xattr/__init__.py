@@ -26,6 +26,12 @@ _NAMES = {
     "record": "program",
     "edit": "program",
     "gradient": "gradients",
+    "input_x_gradient": "gradients",
+    "smoothgrad": "_combinators",
+    "vargrad": "_combinators",
+    "times_input": "_combinators",
+    "absolute": "_combinators",
+    "ensemble": "_combinators",
     "grad_cam": "cams",
 }
 
@@ -49,8 +55,15 @@ def __dir__() -> list[str]:
 
 if TYPE_CHECKING:
     from xattr import data, images, models, program, render, testing
+    from xattr._combinators import (
+        absolute,
+        ensemble,
+        smoothgrad,
+        times_input,
+        vargrad,
+    )
     from xattr._model import Model, from_function, from_linen, from_nnx
     from xattr._scores import box, finer, logit, margin, probability, segment
     from xattr.cams import grad_cam
-    from xattr.gradients import gradient
+    from xattr.gradients import gradient, input_x_gradient
     from xattr.program import Site, edit, record, sites
