@@ -22,7 +22,7 @@ SAVED = {
 
 
 def photograph(height=48, width=64) -> np.ndarray:
-    """Smooth colours with a bright corner, so that every turn shows."""
+    """Smooth colors with a bright corner, so that every turn shows."""
     y, x = np.mgrid[:height, :width]
     pixels = np.stack([x * 255 // width, y * 255 // height, (x + y) * 2 % 256], -1)
     pixels[:8, :8] = 250
@@ -57,8 +57,8 @@ def test_every_format_reads(tmp_path, suffix, form):
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGBA", "CMYK", "YCbCr"])
 def test_every_mode_becomes_rgb(tmp_path, mode):
     pixels = photograph()
-    grey = np.repeat(pixels.mean(-1, keepdims=True), 3, -1)
-    expected = {"L": grey, "LA": grey}.get(mode, pixels)
+    gray = np.repeat(pixels.mean(-1, keepdims=True), 3, -1)
+    expected = {"L": gray, "LA": gray}.get(mode, pixels)
     path = tmp_path / ("x.tif" if mode in ("CMYK", "YCbCr", "PA") else "x.png")
     try:
         Image.fromarray(pixels).convert(mode).save(path)
@@ -70,7 +70,7 @@ def test_every_mode_becomes_rgb(tmp_path, mode):
     assert np.abs(read.astype(int) - expected).mean() < tolerance
 
 
-def test_cmyk_jpeg_keeps_its_colours(tmp_path):
+def test_cmyk_jpeg_keeps_its_colors(tmp_path):
     ink = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
     ink.save(tmp_path / "x.jpg", quality=95)
     np.testing.assert_allclose(
@@ -78,7 +78,7 @@ def test_cmyk_jpeg_keeps_its_colours(tmp_path):
     )
 
 
-def test_palette_colours_are_exact(tmp_path):
+def test_palette_colors_are_exact(tmp_path):
     image = Image.new("P", (2, 1))
     image.putpalette([255, 0, 0, 0, 0, 255])
     image.putdata([0, 1])
@@ -105,19 +105,19 @@ def test_alpha_is_composited_on_the_background(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
 def test_sixteen_bits_are_scaled_not_clipped(tmp_path, suffix):
-    grey = np.array([[0, 257, 32768, 65535]], np.uint16)
+    gray = np.array([[0, 257, 32768, 65535]], np.uint16)
     path = tmp_path / f"x.{suffix}"
     if suffix == "pgm":
-        path.write_bytes(b"P5 4 1 65535\n" + grey.astype(">u2").tobytes())
+        path.write_bytes(b"P5 4 1 65535\n" + gray.astype(">u2").tobytes())
     else:
-        Image.fromarray(grey).save(path)
+        Image.fromarray(gray).save(path)
     np.testing.assert_array_equal(read_image(path)[0, :, 0], [0, 1, 128, 255])
 
 
-def test_sixteen_bit_transparent_grey_shows_the_background(tmp_path):
-    grey = np.array([[1000, 65535]], np.uint16)
+def test_sixteen_bit_transparent_gray_shows_the_background(tmp_path):
+    gray = np.array([[1000, 65535]], np.uint16)
     path = tmp_path / "x.png"
-    Image.fromarray(grey).save(path, transparency=1000)
+    Image.fromarray(gray).save(path, transparency=1000)
     assert read_image(path)[0, 0].tolist() == [255, 255, 255]
 
 

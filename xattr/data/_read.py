@@ -50,15 +50,15 @@ def read_image(
 ) -> UInt8[np.ndarray, "h w 3"]:
     """The pixels of a still image, upright, in RGB.
 
-    Grey, palette, CMYK and YCbCr images are converted; 16-bit samples are scaled
+    Gray, palette, CMYK and YCbCr images are converted; 16-bit samples are scaled
     by 1/257, so that white stays white; an alpha channel is composited on
-    `background`; the EXIF orientation is applied. Colour profiles are not.
+    `background`; the EXIF orientation is applied. Color profiles are not.
 
     Args:
       path: a JPEG, PNG, GIF, WebP, BMP, TIFF, PNM or AVIF file.
       max_pixels: largest accepted width times height, checked before anything is
         decoded. Pillow's own ceiling of twice its `MAX_IMAGE_PIXELS` stays.
-      background: colour behind transparent pixels.
+      background: color behind transparent pixels.
 
     Returns:
       Rows from the top, columns from the left, channels red, green, blue.
@@ -128,7 +128,7 @@ def _to_rgb(
     from PIL import Image
 
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
-        return _from_grey16(image, background)
+        return _from_gray16(image, background)
     if image.mode in ("I", "F"):
         raise UnreadableImage(
             path, "its 32-bit samples have no stated white; save it with 8 or 16 bits"
@@ -140,11 +140,11 @@ def _to_rgb(
     return np.asarray(image.convert("RGB"))
 
 
-def _from_grey16(image: "Image.Image", background: tuple[int, int, int]) -> np.ndarray:
-    """Sixteen-bit grey, rounded to eight bits; a PNG's transparent grey replaced."""
+def _from_gray16(image: "Image.Image", background: tuple[int, int, int]) -> np.ndarray:
+    """Sixteen-bit gray, rounded to eight bits; a PNG's transparent gray replaced."""
     samples = np.asarray(image).astype(np.uint32)
-    grey = ((samples + 128) // 257).astype(np.uint8)
-    pixels = np.repeat(grey[..., None], 3, axis=-1)
+    gray = ((samples + 128) // 257).astype(np.uint8)
+    pixels = np.repeat(gray[..., None], 3, axis=-1)
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         pixels[samples == transparent] = background
