@@ -32,6 +32,8 @@ _NAMES = {
     "times_input": "_combinators",
     "absolute": "_combinators",
     "ensemble": "_combinators",
+    "expected_gradients": "paths",
+    "integrated_gradients": "paths",
     "grad_cam": "cams",
 }
 
@@ -66,4 +68,5 @@ if TYPE_CHECKING:
     from xattr._scores import box, finer, logit, margin, probability, segment
     from xattr.cams import grad_cam
     from xattr.gradients import gradient, input_x_gradient
+    from xattr.paths import expected_gradients, integrated_gradients
     from xattr.program import Site, edit, record, sites

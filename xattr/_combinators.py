@@ -301,7 +301,7 @@ def _check_noise(num_samples: int, stddev: float) -> None:
         raise ValueError(f"`num_samples`={num_samples}; it must be at least 1.")
     if stddev < 0:
         raise ValueError(
-            f"`stddev`={stddev}; it must be at least 0, as a share of the image's range."
+            f"`stddev`={stddev}; it must be at least 0, a share of the image's range."
         )
 
 
