@@ -35,6 +35,11 @@ _NAMES = {
     "expected_gradients": "paths",
     "integrated_gradients": "paths",
     "grad_cam": "cams",
+    "grad_cam_elementwise": "cams",
+    "grad_cam_plus_plus": "cams",
+    "hires_cam": "cams",
+    "layer_cam": "cams",
+    "xgrad_cam": "cams",
 }
 
 _PACKAGES = ("data", "images", "models", "program", "render", "testing")
@@ -66,7 +71,14 @@ if TYPE_CHECKING:
     )
     from xattr._model import Model, from_function, from_linen, from_nnx
     from xattr._scores import box, finer, logit, margin, probability, segment
-    from xattr.cams import grad_cam
+    from xattr.cams import (
+        grad_cam,
+        grad_cam_elementwise,
+        grad_cam_plus_plus,
+        hires_cam,
+        layer_cam,
+        xgrad_cam,
+    )
     from xattr.gradients import gradient, input_x_gradient
     from xattr.paths import expected_gradients, integrated_gradients
     from xattr.program import Site, edit, record, sites

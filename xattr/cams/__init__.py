@@ -1,5 +1,17 @@
 """Class activation maps: methods that read one site of the model."""
 
 from xattr.cams._grad_cam import grad_cam
+from xattr.cams._grad_cam_elementwise import grad_cam_elementwise
+from xattr.cams._grad_cam_plus_plus import grad_cam_plus_plus
+from xattr.cams._hires_cam import hires_cam
+from xattr.cams._layer_cam import layer_cam
+from xattr.cams._xgrad_cam import xgrad_cam
 
-__all__ = ["grad_cam"]
+__all__ = [
+    "grad_cam",
+    "grad_cam_elementwise",
+    "grad_cam_plus_plus",
+    "hires_cam",
+    "layer_cam",
+    "xgrad_cam",
+]

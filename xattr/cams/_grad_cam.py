@@ -1,18 +1,16 @@
 """Grad-CAM: channels weighted by their mean gradient."""
 
-import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from xattr._compile import compiled
 from xattr._scores import logit
 from xattr._types import Images, Keys, Predictor, Score
-from xattr.cams._site_gradient import Map, SiteGradient, map_of
+from xattr.cams._site_gradient import Map, SiteGradient, map_of, weighted
 
 
 def grad_cam_formula(found: SiteGradient) -> Map:
     """Sum over channels of activation times mean gradient."""
-    weights = found.gradients.mean(axis=(1, 2))
-    return jnp.einsum("nijd,nd->nij", found.activations, weights)
+    return weighted(found.activations, found.gradients.mean(axis=(1, 2)))
 
 
 @compiled
@@ -67,13 +65,5 @@ def grad_cam(
     """
     del key
     return map_of(
-        grad_cam_formula,
-        model,
-        images,
-        targets,
-        site=site,
-        score=score,
-        axes=axes,
-        relu=relu,
-        chunk_size=chunk_size,
+        grad_cam_formula, model, images, targets, site, relu, axes, score, chunk_size
     )

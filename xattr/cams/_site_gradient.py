@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from xattr._chunking import evaluate_all
-from xattr._scores import score_and_targets
+from xattr._scores import predicted, score_and_targets
 from xattr._types import Images, Predictor, Score
 from xattr.program import Perturbed, Site, perturb
 
@@ -22,6 +22,27 @@ class SiteGradient(NamedTuple):
 
     activations: Grid
     gradients: Grid
+
+
+def map_of(
+    formula: Formula,
+    model: Predictor,
+    images: Images,
+    targets: PyTree,
+    site: str,
+    relu: bool,
+    axes: str | None,
+    score: Score,
+    chunk_size: int | None,
+) -> Map:
+    """The map of one formula, in chunks of images."""
+
+    def evaluate(rows, _):
+        images, targets = rows
+        found = site_gradient(model, images, targets, site, score, axes)
+        return rectify(formula(found), relu)
+
+    return evaluate_all(evaluate, (images, targets), chunk_size=chunk_size)[:, 0]
 
 
 def site_gradient(
@@ -44,6 +65,17 @@ def site_gradient(
     return SiteGradient(to_grid(activations, layout), to_grid(gradients[site], layout))
 
 
+def site_and_targets(
+    model: Predictor, images: Images, targets: PyTree, site: str, axes: str | None
+) -> tuple[Grid, PyTree]:
+    """Activations of a site, and the predicted classes where no targets are given."""
+    perturbed = perturb(model, images, [site])
+    layout = grid_axes(perturbed, site, axes)
+    outputs, activations = perturbed.call(perturbed.zeros)
+    targets = predicted(outputs) if targets is None else targets
+    return to_grid(activations[site], layout), targets
+
+
 def grid_axes(perturbed: Perturbed, site: str, axes: str | None) -> str:
     """The site's axes, as given or as read; an error where neither says."""
     found: Site = perturbed.sites[site]
@@ -51,10 +83,11 @@ def grid_axes(perturbed: Perturbed, site: str, axes: str | None) -> str:
     if sorted(layout) != ["c", "h", "n", "w"] or len(layout) != len(found.shape):
         origin = "read from the model" if axes is None else "given"
         raise ValueError(
-            f"`site`={site!r} has shape {found.shape} and axes {layout!r} ({origin}); a "
-            f"class activation map needs one batch, one row, one column and one channel "
-            f"axis. Choose a site with `xattr.sites(model, images)`, or say which axis "
-            f"is which with `axes=`, for example `axes='nhwc'` or `axes='nchw'`."
+            f"`site`={site!r} has shape {found.shape} and axes {layout!r} ({origin}); "
+            f"a class activation map needs one batch, one row, one column and one "
+            f"channel axis. Choose a site with `xattr.sites(model, images)`, or say "
+            f"which axis is which with `axes=`, for example `axes='nhwc'` or "
+            f"`axes='nchw'`."
         )
     return layout
 
@@ -64,28 +97,17 @@ def to_grid(array: Array, layout: str) -> Grid:
     return jnp.transpose(array, [layout.index(letter) for letter in "nhwc"])
 
 
-def map_of(
-    formula: Formula,
-    model: Predictor,
-    images: Images,
-    targets: PyTree,
-    *,
-    site: str,
-    score: Score,
-    axes: str | None,
-    relu: bool,
-    chunk_size: int | None,
-) -> Map:
-    """The map of one formula, in chunks of images."""
-
-    def evaluate(rows, _):
-        images, targets = rows
-        found = site_gradient(model, images, targets, site, score, axes)
-        return rectify(formula(found), relu)
-
-    return evaluate_all(evaluate, (images, targets), chunk_size=chunk_size)[:, 0]
+def weighted(activations: Grid, weights: Float[Array, "n d"]) -> Map:
+    """Sum over channels of activation times the channel's weight."""
+    return jnp.einsum("nijd,nd->nij", activations, weights)
 
 
 def rectify(maps: Map, relu: bool) -> Map:
     """The ReLU at the end of most published formulas."""
     return jax.nn.relu(maps) if relu else maps
+
+
+def ratio(numerator: Array, denominator: Array) -> Array:
+    """Quotient, zero where the denominator is."""
+    empty = denominator == 0
+    return jnp.where(empty, 0, numerator / jnp.where(empty, 1, denominator))

@@ -1,0 +1,75 @@
+"""LayerCAM: activations weighted by their positive gradient, cell by cell."""
+
+import jax
+from jaxtyping import PyTree
+
+from xattr._compile import compiled
+from xattr._scores import logit
+from xattr._types import Images, Keys, Predictor, Score
+from xattr.cams._site_gradient import Map, SiteGradient, map_of
+
+
+def layer_cam_formula(found: SiteGradient) -> Map:
+    """Sum over channels of activation times the positive part of the gradient."""
+    return (found.activations * jax.nn.relu(found.gradients)).sum(axis=3)
+
+
+@compiled
+def layer_cam(
+    model: Predictor,
+    images: Images,
+    targets: PyTree = None,
+    *,
+    site: str,
+    relu: bool = True,
+    axes: str | None = None,
+    score: Score = logit,
+    chunk_size: int | None = None,
+    key: Keys | None = None,
+) -> Map:
+    r"""Where activations that would raise the score are strong.
+
+    With $A^d$ the site's channels and $g = \partial f / \partial A$:
+
+    $$ L_{ij} = \mathrm{ReLU}\Big(\sum_d \mathrm{ReLU}(g^d_{ij}) A^d_{ij}\Big) $$
+
+    Args:
+      model: function from a batch of images to outputs.
+      images: images to explain, in the units that the model takes.
+      targets: what `score` selects; the predicted classes when None.
+      site: exact name or module path of the activation; here a shallow one
+        works too.
+      relu: keep only evidence for the target; False keeps the sign.
+      axes: which axis of the site is which, as a permutation of `nhwc`; read from the
+        model when None.
+      score: scalar being explained.
+      chunk_size: images held in memory at once; chosen to fit when None.
+      key: ignored; accepted so that all methods share one signature.
+
+    Returns:
+      A map on the site's grid, in units of the score.
+
+    Raises:
+      ValueError: if the site is unknown, ambiguous or inside a loop, or its axes can't
+        be read.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> weights = jnp.array([[[[1.0], [-3.0]]]])
+      >>> model = lambda x: (jax.nn.relu(x) * weights).sum((1, 2))
+      >>> x = jnp.array([[[[4.0], [2.0]]]])
+      >>> layer_cam(model, x, jnp.array([0]), site="relu:0", axes="nhwc")
+      Array([[[4., 0.]]], dtype=float32)
+
+    References:
+      [jiang2021layercam], eq. 6 to 8.
+
+    Notes:
+      The authors fuse several layers: they scale the maps of the shallow ones, resize
+      all to one grid and take their maximum. A site followed by a strided convolution
+      shows the grid of its stride; choose one after a pooling.
+    """
+    del key
+    return map_of(
+        layer_cam_formula, model, images, targets, site, relu, axes, score, chunk_size
+    )
