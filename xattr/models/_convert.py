@@ -154,11 +154,12 @@ def _check_values(tensors: Mapping[str, np.ndarray]) -> None:
             f"Weights must be of floating point; {len(wrong)} are not: "
             f"{_listed(wrong)}. Save the network before it is quantized."
         )
-    infinite = [
-        name
-        for name, value in tensors.items()
-        if not np.isfinite(value.astype(np.float32)).all()
-    ]
+    with np.errstate(over="ignore"):
+        infinite = [
+            name
+            for name, value in tensors.items()
+            if not np.isfinite(value.astype(np.float32)).all()
+        ]
     if infinite:
         raise ValueError(
             f"Weights must be finite float32; {len(infinite)} tensors have NaN or "

@@ -38,7 +38,7 @@ class MaxPool(nnx.Module):
             x,
             (self.window, self.window),
             (self.stride, self.stride),
-            padding=[self._pad(size) for size in x.shape[1:3]],
+            padding=(self._pad(x.shape[1]), self._pad(x.shape[2])),  # pyright: ignore
         )
 
     def _pad(self, size: int) -> tuple[int, int]:
@@ -59,10 +59,10 @@ class GlobalAveragePool(nnx.Module):
 
 
 class AdaptiveAveragePool(nnx.Module):
-    """Means over a fixed number of windows that cover the map, per channel.
+    r"""Means over a fixed number of windows that cover the map, per channel.
 
     Window $i$ of $S$ on an axis of length $L$ holds the positions from
-    $\\lfloor iL/S \\rfloor$ to $\\lceil (i+1)L/S \\rceil$; they overlap where $S$
+    $\lfloor iL/S \rfloor$ to $\lceil (i+1)L/S \rceil$; they overlap where $S$
     does not divide $L$.
     """
 

@@ -60,7 +60,10 @@ class Normalize(nnx.Module):
     def __call__(self, images: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
         """Normalize `images`, reversing their channels first where asked."""
         ordered = images[..., ::-1] if self.channels == "BGR" else images
-        mean, std = (jnp.asarray(v, images.dtype) for v in (self.mean, self.std))
+        mean, std = (
+            jnp.asarray(values, images.dtype).reshape(1, 1, 1, -1)
+            for values in (self.mean, self.std)
+        )
         return (ordered - mean) / std
 
 
@@ -81,10 +84,8 @@ class Network(nnx.Module):
       prefixes: what torch's tensor names have in place of "features." and "head.".
     """
 
-    def __init__(
-        self, features: nnx.Module, head: nnx.Module, *, prefixes: tuple[str, str]
-    ):
-        self.normalize = Identity()
+    def __init__(self, features: Chain, head: Chain, *, prefixes: tuple[str, str]):
+        self.normalize: Callable[[Array], Array] = Identity()
         self.features = features
         self.head = head
         self.prefixes = prefixes

@@ -39,7 +39,10 @@ class Preset:
 _imagenet = partial(Normalize, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _halves = partial(Normalize, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 _caffe = partial(
-    Normalize, (104 / 255, 117 / 255, 123 / 255), (1 / 255,) * 3, channels="BGR"
+    Normalize,
+    (104 / 255, 117 / 255, 123 / 255),
+    (1 / 255, 1 / 255, 1 / 255),
+    channels="BGR",
 )
 _CAFFE_INPUT = Preprocess(size=227, resize=256)
 

@@ -63,33 +63,22 @@ def read_torch(path: Path) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
             content = _Unpickler(_Records(archive)).load()
-    except ValueError:
-        raise
-    except (zipfile.BadZipFile, EOFError, OSError, pickle.UnpicklingError) as error:
+    except _Refused as error:
+        raise ValueError(f"{path} was refused. {error}") from error
+    # Broken bytes can make the zip reader and the pickle machine raise anything.
+    except Exception as error:
         raise ValueError(
-            f"{path} is not a whole torch file: {error}. {_CURE}"
-        ) from error
-    except _MALFORMED as error:
-        kind = type(error).__name__
-        raise ValueError(
-            f"{path} has a pickle that makes no sense ({kind}: {error}). {_CURE}"
+            f"{path} is not a whole torch file ({type(error).__name__}: {error}). "
+            f"{_CURE}"
         ) from error
     return _tensors(content, path)
 
 
 _CURE = 'Write it anew with `torch.save(model.state_dict(), "weights.pt")`.'
-# What the pickle machine raises when its opcodes are nonsense.
-_MALFORMED = (
-    TypeError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    OverflowError,
-    MemoryError,
-    RecursionError,
-    NotImplementedError,
-    AssertionError,
-)
+
+
+class _Refused(Exception):
+    """What a file holds is understood, and not allowed."""
 
 
 class _Records:
@@ -100,13 +89,13 @@ class _Records:
         entries = archive.infolist()
         packed = [e.filename for e in entries if e.compress_type != zipfile.ZIP_STORED]
         if packed:
-            raise ValueError(
+            raise _Refused(
                 f"A torch file stores its records as they are; {packed[0]!r} is "
                 f"compressed. {_CURE}"
             )
         size = archive.fp.seek(0, io.SEEK_END) if archive.fp else 0
         if sum(entry.file_size for entry in entries) > size:
-            raise ValueError(
+            raise _Refused(
                 f"The records claim more bytes than the file has ({size}). {_CURE}"
             )
         pickles = [
@@ -115,7 +104,7 @@ class _Records:
             if e.filename.count("/") == 1 and e.filename.endswith("/data.pkl")
         ]
         if len(pickles) != 1:
-            raise ValueError(
+            raise _Refused(
                 "A torch file has one record `<name>/data.pkl`; this archive has "
                 f"{len(pickles)}. {_CURE}"
             )
@@ -123,14 +112,14 @@ class _Records:
         self._sizes = {entry.filename: entry.file_size for entry in entries}
         order = self._folder + "byteorder"
         if order in self._sizes and self.read("byteorder") != b"little":
-            raise ValueError(f"Only little-endian torch files can be read. {_CURE}")
+            raise _Refused(f"Only little-endian torch files can be read. {_CURE}")
 
     def read(self, name: str, *, limit: int | None = None) -> bytes:
         full = self._folder + name
         if full not in self._sizes:
-            raise ValueError(f"The record {full!r} is missing. {_CURE}")
+            raise _Refused(f"The record {full!r} is missing. {_CURE}")
         if limit is not None and self._sizes[full] > limit:
-            raise ValueError(
+            raise _Refused(
                 f"The record {full!r} has {self._sizes[full]} bytes; at most {limit} "
                 "are read."
             )
@@ -151,7 +140,7 @@ class _Unpickler(pickle._Unpickler):
             return _StorageType(name)
         if (module, name) in _GLOBALS:
             return _GLOBALS[module, name]
-        raise ValueError(
+        raise _Refused(
             f"The file asks for `{module}.{name}`, which has no place in a state "
             "dict and was not run. Only tensors by name can be read: "
             "`torch.save(model.state_dict(), path)`."
@@ -161,19 +150,22 @@ class _Unpickler(pickle._Unpickler):
         match pid:
             case ("storage", _StorageType() as kind, str(key), _, int(count)):
                 return self._storage(kind.dtype, key, count)
-        raise ValueError(f"The pickle refers to {pid!r:.80}, which is no storage.")
+        raise _Refused(f"The pickle refers to {pid!r:.80}, which is no storage.")
 
     def _ignore_state(self) -> None:
         """Set no attributes: a state dict's version numbers are all they would be."""
-        self.stack.pop()
+        self.stack.pop()  # pyright: ignore[reportAttributeAccessIssue]
 
-    dispatch = {**pickle._Unpickler.dispatch, pickle.BUILD[0]: _ignore_state}
+    dispatch = {  # pyright: ignore[reportAssignmentType]
+        **pickle._Unpickler.dispatch,
+        pickle.BUILD[0]: _ignore_state,
+    }
 
     def _storage(self, dtype: np.dtype, key: str, count: int) -> np.ndarray:
         if key not in self._storages:
             data = self._records.read(f"data/{key}")
             if len(data) != count * dtype.itemsize:
-                raise ValueError(
+                raise _Refused(
                     f"Storage {key!r} has {len(data)} bytes instead of {count} × "
                     f"{dtype.itemsize}. {_CURE}"
                 )
@@ -186,19 +178,19 @@ def _rebuild_tensor(
 ) -> np.ndarray:
     """View of a storage, after checking that it stays inside."""
     if not isinstance(storage, np.ndarray) or storage.ndim != 1:
-        raise ValueError(f"A tensor is built on {type(storage).__name__}, no storage.")
+        raise _Refused(f"A tensor is built on {type(storage).__name__}, no storage.")
     numbers = (offset, *shape, *strides)
     if len(shape) != len(strides) or not all(
         isinstance(number, int) and number >= 0 for number in numbers
     ):
-        raise ValueError(
+        raise _Refused(
             f"A tensor has offset {offset}, shape {shape} and strides {strides}; "
             "all must be whole numbers from 0."
         )
     last = sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
     count = prod(shape)
     if count and (offset + last >= storage.size or count > storage.size):
-        raise ValueError(
+        raise _Refused(
             f"A tensor of shape {shape}, strides {strides} and offset {offset} "
             f"reaches beyond its storage of {storage.size} values. {_CURE}"
         )

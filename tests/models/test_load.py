@@ -1,0 +1,215 @@
+import hashlib
+import io
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from PIL import Image
+
+import xattr
+from tests.models.torch_archive import write_tensors
+from xattr import models
+from xattr.images._preprocess import Preprocess
+from xattr.models._bundled import FOLDER, bundled_weights, class_names
+from xattr.models._presets import PRESETS
+
+# What the publishers' own definitions say about the first three of the photographs.
+BEST = {
+    ("mobilenet_v2", "cat_dog.png"): ["bull mastiff", "boxer", "French bulldog"],
+    ("mobilenet_v2", "doberman.png"): ["Doberman", "miniature pinscher", "Rottweiler"],
+    ("mobilenet_v2", "cat.jpg"): ["Egyptian cat", "tiger cat", "tabby"],
+    ("mobilenet_v2", "coffee.jpg"): ["espresso"],
+    ("mobilenet_v2", "rocket.jpg"): ["missile"],
+    ("squeezenet1_1", "cat_dog.png"): [
+        "bull mastiff",
+        "boxer",
+        "American Staffordshire terrier",
+    ],
+    ("squeezenet1_1", "doberman.png"): ["Appenzeller", "Doberman", "Rottweiler"],
+    ("squeezenet1_1", "cat.jpg"): ["Egyptian cat", "tabby", "tiger cat"],
+}
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    return {name: models.load(name) for name in ("mobilenet_v2", "squeezenet1_1")}
+
+
+def read(path):
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def test_best_classes_of_the_photographs(loaded):
+    paths = {path.name: path for path in models.photographs()}
+    for name, pretrained in loaded.items():
+        wanted = {file: best for (net, file), best in BEST.items() if net == name}
+        images = [pretrained.preprocess(read(paths[file])) for file in wanted]
+        logits = np.asarray(pretrained.model(jnp.asarray(np.stack(images))))
+        for row, best in zip(logits, wanted.values(), strict=True):
+            order = np.argsort(-row)[: len(best)]
+            named = [pretrained.classes[i].split(", ")[0] for i in order]
+            assert named == best
+
+
+def test_what_comes_with_a_network(loaded):
+    pretrained = loaded["squeezenet1_1"]
+    assert isinstance(pretrained.model, xattr.Model)
+    assert pretrained.name == "squeezenet1_1"
+    assert pretrained.preprocess == Preprocess(size=227, resize=256)
+    assert len(pretrained.classes) == 1000
+    with pytest.raises(AttributeError, match="cannot assign"):
+        pretrained.site = "elsewhere"
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "squeezenet1_1"])
+def test_default_sites_are_the_last_maps(loaded, name):
+    pretrained = loaded[name]
+    size = pretrained.preprocess.size
+    images = jnp.zeros((1, size, size, 3))
+    (maps,) = xattr.record(pretrained.model, images, pretrained.site).values()
+    features = models.load_network(name).features
+    assert maps.shape == (1, *{227: (13, 13, 512), 224: (7, 7, 1280)}[size])
+    normalized = PRESETS[name].normalize()(images)
+    np.testing.assert_allclose(maps, features(normalized), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "grid"),
+    [
+        ("resnet18", (2, 2, 512)),
+        ("resnet50", (2, 2, 2048)),
+        ("vgg16", (4, 4, 512)),
+        ("vgg11_bn", (4, 4, 512)),
+        ("cifar10_resnet56", (16, 16, 64)),
+        ("squeezenet1_0", (3, 3, 512)),
+    ],
+)
+def test_default_sites_exist(name, grid):
+    """VGG's is the ReLU before its last pool."""
+    preset = PRESETS[name]
+    model = xattr.from_nnx(nnx.eval_shape(lambda: preset.build(3, rngs=nnx.Rngs(0))))
+    found = [
+        site
+        for site in xattr.sites(model, jnp.zeros((1, 64, 64, 3)))
+        if preset.site in site.modules
+    ]
+    assert [site.shape for site in found] == [(1, *grid)]
+
+
+def test_quantized_weights_have_every_bit_of_the_published_ones():
+    from safetensors import safe_open
+
+    with safe_open(FOLDER / "mobilenet_v2.safetensors", framework="np") as file:
+        expected = file.metadata()["float32_sha256"]
+        stored = {key: file.get_tensor(key).dtype for key in file.keys()}
+    assert stored["features.0.0.weight"] == np.uint8
+    fingerprint = hashlib.sha256()
+    tensors = bundled_weights("mobilenet_v2")
+    for name in sorted(tensors):
+        assert tensors[name].dtype == np.float32
+        fingerprint.update(np.ascontiguousarray(tensors[name]).tobytes())
+    assert fingerprint.hexdigest() == expected
+
+
+def test_bundled_files_are_small_and_licensed():
+    assert (FOLDER / "mobilenet_v2.safetensors").stat().st_size < 4_000_000
+    notes = (FOLDER / "LICENSES" / "photographs.md").read_text()
+    assert 6 <= len(models.photographs()) <= 10
+    for path in models.photographs():
+        assert path.stat().st_size <= 250_000
+        assert f"`{path.name}`" in notes
+        assert min(read(path).shape[:2]) >= 200
+    sources = (FOLDER / "LICENSES" / "README.md").read_text()
+    for path in FOLDER.iterdir():
+        assert path.name == "LICENSES" or path.name in sources
+
+
+def test_class_names():
+    assert [len(class_names(x)) for x in ("imagenet1k", "inat_birds", "cifar10")] == [
+        1000,
+        965,
+        10,
+    ]
+    assert class_names("imagenet1k")[243] == "bull mastiff"
+
+
+def test_names_tell_what_is_bundled():
+    names = models.names()
+    assert [name for name, bundled in names.items() if bundled] == [
+        "mobilenet_v2",
+        "squeezenet1_1",
+    ]
+    assert {"resnet50", "vgg16_bn", "cifar10_resnet20"} <= names.keys()
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "torch"])
+def test_weights_from_a_file(tmp_path, kind):
+    preset = PRESETS["cifar10_resnet20"]
+    network = preset.build(4, rngs=nnx.Rngs(1))
+    tensors = models.to_tensors(network)
+    path = tmp_path / "weights"
+    if kind == "torch":
+        write_tensors(path, tensors)
+    else:
+        from safetensors.numpy import save_file
+
+        save_file(tensors, path)
+    pretrained = models.load("cifar10_resnet20", weights=path)
+    assert pretrained.classes == ("class 0", "class 1", "class 2", "class 3")
+    images = jnp.linspace(0, 1, 2 * 32 * 32 * 3).reshape(2, 32, 32, 3)
+    expected = network(preset.normalize()(images))
+    np.testing.assert_allclose(pretrained.model(images), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_presets_can_be_overridden(tmp_path):
+    tensors = models.to_tensors(PRESETS["cifar10_resnet20"].build(2, rngs=nnx.Rngs(1)))
+    path = write_tensors(tmp_path / "w.pt", tensors)
+    halves = models.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    pretrained = models.load(
+        "cifar10_resnet20",
+        weights=path,
+        normalize=halves,
+        preprocess=Preprocess(48, 64),
+        classes=["yes", "no"],
+    )
+    assert pretrained.classes == ("yes", "no")
+    assert pretrained.preprocess.size == 48
+    grey = jnp.full((1, 8, 8, 3), 0.5)
+    centred = models.Normalize((0.5, 0.5, 0.5), (1.0, 2.0, 3.0))
+    expected = models.load_network("cifar10_resnet20", weights=path, normalize=centred)(
+        grey
+    )
+    np.testing.assert_allclose(pretrained.model(grey), expected, atol=1e-6)
+    with pytest.raises(ValueError, match="`classes` has 3 names.* give 2 logits"):
+        models.load("cifar10_resnet20", weights=path, classes=["a", "b", "c"])
+
+
+def test_unknown_names_get_the_nearest():
+    with pytest.raises(ValueError, match="'resnet51' is not a.*Nearest: resnet"):
+        models.load("resnet51")
+    with pytest.raises(ValueError, match="Nearest: mobilenet_v2, .*names()"):
+        models.load("mobilnet")
+
+
+def test_weights_that_are_not_bundled():
+    expected = r'`load\("resnet50", weights="resnet50.safetensors"\)`'
+    with pytest.raises(ValueError, match=expected):
+        models.load("resnet50")
+
+
+def test_weights_of_another_network(tmp_path):
+    path = FOLDER / "squeezenet1_1.safetensors"
+    with pytest.raises(
+        ValueError, match="The weights do not fit this network.*surplus"
+    ):
+        models.load("resnet18", weights=path)
+    with pytest.raises(ValueError, match="misshapen: features.0.bias"):
+        models.load("squeezenet1_0", weights=str(path))
+
+
+def test_photographs_are_images():
+    for path in models.photographs():
+        assert isinstance(path, Path)
+        Image.open(io.BytesIO(path.read_bytes())).verify()
