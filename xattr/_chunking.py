@@ -8,7 +8,6 @@ depends on the size of a chunk and on nothing else.
 import logging
 import os
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp

@@ -87,8 +87,8 @@ def _check(name: str, arguments: dict[str, Any]) -> None:
     model, images = arguments["model"], arguments["images"]
     if not callable(model):
         raise TypeError(
-            f"`model` is a {type(model).__name__}; {name} needs a function from a batch "
-            f"of images to outputs, such as `xattr.from_function(apply, params)`."
+            f"`model` is a {type(model).__name__}; {name} needs a function from a "
+            f"batch of images to outputs, such as `xattr.from_function(apply, params)`."
         )
     if any(base.__module__.startswith("flax.nnx") for base in type(model).__mro__):
         raise TypeError(

@@ -139,7 +139,7 @@ def box(
     *,
     min_overlap: float = 0.5,
 ) -> Float[Array, " n"]:
-    """How well a detector finds a reference box: overlap plus score of its best match.
+    """How well a detector finds a reference box: overlap and score of its best match.
 
     Args:
       outputs: boxes as `x0 y0 x1 y1`, and a score per box and class.
@@ -147,7 +147,8 @@ def box(
       min_overlap: intersection over union under which the score is 0.
 
     Example:
-      >>> boxes, scores = jnp.array([[[0.0, 0.0, 2.0, 2.0]]]), jnp.array([[[0.25, 3.0]]])
+      >>> boxes = jnp.array([[[0.0, 0.0, 2.0, 2.0]]])
+      >>> scores = jnp.array([[[0.25, 3.0]]])
       >>> box((boxes, scores), (jnp.array([1]), jnp.array([[0.0, 0.0, 2.0, 2.0]])))
       Array([4.], dtype=float32)
 
@@ -199,8 +200,8 @@ def _logits(outputs: PyTree) -> Logits:
         shapes = jax.tree.map(jnp.shape, outputs)
         raise ValueError(
             f"the model's outputs have shapes {shapes}; class scores need one array "
-            f"`n k` of logits. Give `targets=` and a `score=` that reads these outputs, "
-            f"for example `xattr.segment` for `n h w k`."
+            f"`n k` of logits. Give `targets=` and a `score=` that reads these "
+            f"outputs, for example `xattr.segment` for `n h w k`."
         )
     return outputs
 

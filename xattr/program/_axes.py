@@ -205,7 +205,7 @@ def _factors(
 
 
 def _loop(equation: core.JaxprEqn, operands: Sequence[str]) -> list[str]:
-    """A loop keeps its state's layout: what goes in at a place comes out at that place."""
+    """A loop keeps its state's layout."""
     params = equation.params
     ranks = [len(v.aval.shape) for v in equation.outvars]
     if equation.primitive.name == "cond":

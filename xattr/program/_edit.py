@@ -172,7 +172,8 @@ def _checked(name: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
         if (before.shape, before.dtype) != (after.shape, after.dtype):
             raise ValueError(
                 f"the replacement of `site`={name!r} returned {after.str_short()}, "
-                f"but the activation is {before.str_short()}: it must keep shape and type."
+                f"but the activation is {before.str_short()}: it must keep shape and "
+                f"type."
             )
         return replaced
 

@@ -64,13 +64,14 @@ class Reading:
         if name in self.ambiguous:
             raise ValueError(
                 f"`site`={name!r} is the path of a module with several outputs: "
-                f"{_listed(self.ambiguous[name])}. Choose one of them by its exact name."
+                f"{_listed(self.ambiguous[name])}. Choose one by its exact name."
             )
         if name in self.hidden:
             raise ValueError(
-                f"`site`={name!r} is inside {self.hidden[name]!r}, which is read as one "
-                f"operation: what is inside a loop, a branch or a function with its own "
-                f"derivative can't be reached. Use `site`={self.hidden[name]!r}, its output."
+                f"`site`={name!r} is inside {self.hidden[name]!r}, which is read as "
+                f"one operation: what is inside a loop, a branch or a function with "
+                f"its own derivative can't be reached. Use "
+                f"`site`={self.hidden[name]!r}, its output."
             )
         known = [
             *(s.name for s in self.sites),
@@ -78,8 +79,8 @@ class Reading:
         ]
         nearest = difflib.get_close_matches(name, known, n=5, cutoff=0.3) or known[-5:]
         raise ValueError(
-            f"`site`={name!r} is not a site of this model. Nearest: {_listed(nearest)}. "
-            f"List all with `xattr.sites(model, images)`."
+            f"`site`={name!r} is not a site of this model. Nearest: "
+            f"{_listed(nearest)}. List all with `xattr.sites(model, images)`."
         )
 
 
