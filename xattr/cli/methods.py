@@ -1,0 +1,101 @@
+"""The table of methods: what the command line offers and the contract suite tests."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+import xattr
+from xattr._types import Method
+
+Prepare = Callable[[Float[np.ndarray, "n h w c"]], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class MethodRow:
+    """One method as the command line runs it.
+
+    Attributes:
+      name: how it is asked for.
+      family: where it belongs: gradients, paths, cams, perturbations.
+      method: the method, its hyperparameters at their defaults.
+      summary: what its numbers mean, in a line.
+      site: whether it reads a site of the model.
+      random: whether it needs a key.
+      signed: whether negative values are evidence against the target.
+      prepare: host function from images to further arguments, computed per image.
+    """
+
+    name: str
+    family: str
+    method: Method
+    summary: str
+    site: bool = False
+    random: bool = False
+    signed: bool = True
+    prepare: Prepare | None = None
+
+
+def _row(method: Method, *, name: str = "", **traits: Any) -> MethodRow:
+    name = name or method.__name__  # type: ignore[attr-defined]
+    summary = (method.__doc__ or "").strip().splitlines()[0]
+    family = method.__module__.split(".")[1]
+    return MethodRow(name, family, method, summary, **traits)
+
+
+def _combined(combinator: Callable[[Method], Method], **traits: Any) -> MethodRow:
+    summary = (combinator.__doc__ or "").strip().splitlines()[0]
+    return MethodRow(
+        combinator.__name__,
+        "gradients",
+        combinator(xattr.gradient),
+        summary,
+        random=True,
+        **traits,
+    )
+
+
+def black_grey_white(images: Float[np.ndarray, "n h w c"]) -> dict[str, Array]:
+    """Three plain images as the data set of expected gradients."""
+    levels = jnp.array([0.0, 0.5, 1.0])[:, None, None, None]
+    return {"baselines": jnp.broadcast_to(levels, (3, *images.shape[1:]))}
+
+
+def superpixels(images: Float[np.ndarray, "n h w c"]) -> dict[str, Array]:
+    """The segments of XRAI, and paths from both black and white."""
+    levels = jnp.array([0.0, 1.0])[:, None, None, None, None]
+    return {
+        "segments": xattr.images.segments(images),
+        "baseline": jnp.broadcast_to(levels, (2, 1, *images.shape[1:])),
+    }
+
+
+_ROWS = [
+    _row(xattr.gradient),
+    _row(xattr.input_x_gradient),
+    _combined(xattr.smoothgrad),
+    _combined(xattr.vargrad, signed=False),
+    _row(xattr.integrated_gradients),
+    _row(xattr.expected_gradients, random=True, prepare=black_grey_white),
+    _row(xattr.guided_integrated_gradients),
+    _row(xattr.blur_integrated_gradients),
+    _row(xattr.xrai, prepare=superpixels),
+    _row(xattr.cam, site=True),
+    _row(xattr.grad_cam, site=True),
+    _row(xattr.grad_cam_plus_plus, site=True, signed=False),
+    _row(xattr.hires_cam, site=True),
+    _row(xattr.layer_cam, site=True, signed=False),
+    _row(xattr.grad_cam_elementwise, site=True, signed=False),
+    _row(xattr.xgrad_cam, site=True),
+    _row(xattr.eigen_cam, site=True),
+    _row(xattr.eigen_grad_cam, site=True),
+    _row(xattr.smooth_grad_cam_plus_plus, site=True, random=True, signed=False),
+    _row(xattr.shapley_cam, site=True),
+    _row(xattr.integrated_grad_cam, site=True),
+    _row(xattr.occlusion),
+]
+
+METHODS: dict[str, MethodRow] = {row.name: row for row in _ROWS}
