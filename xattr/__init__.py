@@ -40,6 +40,7 @@ _NAMES = {
     "hires_cam": "cams",
     "layer_cam": "cams",
     "xgrad_cam": "cams",
+    "occlusion": "perturbations",
 }
 
 _PACKAGES = ("data", "images", "models", "program", "render", "testing")
@@ -71,6 +72,8 @@ if TYPE_CHECKING:
     )
     from xattr._model import Model, from_function, from_linen, from_nnx
     from xattr._scores import box, finer, logit, margin, probability, segment
+    from xattr.gradients import gradient, input_x_gradient
+    from xattr.paths import expected_gradients, integrated_gradients
     from xattr.cams import (
         grad_cam,
         grad_cam_elementwise,
@@ -79,6 +82,5 @@ if TYPE_CHECKING:
         layer_cam,
         xgrad_cam,
     )
-    from xattr.gradients import gradient, input_x_gradient
-    from xattr.paths import expected_gradients, integrated_gradients
+    from xattr.perturbations import occlusion
     from xattr.program import Site, edit, record, sites

@@ -1,0 +1,80 @@
+"""Results of a model for every position of an occluding window."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PyTree
+
+from xattr._chunking import evaluate_all
+from xattr._scores import score_and_targets
+from xattr._types import Images, Predictor, Score
+from xattr.perturbations._windows import Extent, Windows, covered, slide
+
+Baseline = float | int | Float[Array, "..."]
+
+
+def positions(images: Images, window: Extent, stride: Extent) -> Windows:
+    """Where the window stands on images `n h w c`, or `n ... c` of any rank."""
+    if images.ndim < 3:
+        raise ValueError(
+            f"`images` has shape {images.shape}; occlusion needs at least one spatial "
+            f"axis between batch and channels, `n h w c`. For features `n f` use "
+            f"`images[:, :, None]`."
+        )
+    return slide(images.shape[1:-1], window, stride)
+
+
+def at_every_position(
+    evaluate: Callable[[Images, PyTree], PyTree],
+    images: Images,
+    rows: PyTree,
+    where: Windows,
+    baseline: Baseline,
+    chunk_size: int | None,
+) -> PyTree:
+    """Results for the images with each window replaced, `n` and then the positions.
+
+    `evaluate` takes occluded images and what belongs to each of them. The occluded
+    images exist one chunk at a time.
+    """
+
+    def occluded(rows: Any, position: Int[Array, " m"]) -> PyTree:
+        images, fill, rest = rows
+        inside = covered(where, position)[..., None]
+        return evaluate(jnp.where(inside, fill, images), rest)
+
+    everything = (images, _fill(images, baseline), rows)
+    return evaluate_all(occluded, everything, num=where.num, chunk_size=chunk_size)
+
+
+def clean_scores(
+    model: Predictor,
+    images: Images,
+    targets: PyTree,
+    score: Score,
+    chunk_size: int | None,
+) -> tuple[Float[Array, " n"], PyTree]:
+    """Scores of the images as they are, and the targets that stay from here on."""
+
+    def evaluate(rows: Any, _: Array) -> tuple[Array, PyTree]:
+        images, targets = rows
+        return score_and_targets(score, model(images), targets)
+
+    scores, found = evaluate_all(evaluate, (images, targets), chunk_size=chunk_size)
+    return scores[:, 0], found[:, 0] if targets is None else targets
+
+
+def _fill(images: Images, baseline: Baseline) -> Images:
+    fill = jnp.asarray(baseline, images.dtype)
+    ones = (1,) * (images.ndim - fill.ndim)
+    shape = (*ones, *fill.shape)
+    if len(shape) > images.ndim or any(
+        size not in (1, full) for size, full in zip(shape, images.shape, strict=True)
+    ):
+        raise ValueError(
+            f"`baseline` has shape {fill.shape}; it must be a number, or broadcast to "
+            f"the images of shape {images.shape}: a colour, `jnp.array([0.5, 0.5, "
+            f"0.5])`, or another image for each."
+        )
+    return jnp.broadcast_to(fill.reshape(shape), images.shape)
