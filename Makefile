@@ -36,7 +36,7 @@ $(READY): pyproject.toml
 
 # The oldest JAX that is supported, and the newest that there is.
 OLDEST_PYTHON ?= python3.11
-NEWEST_PYTHON ?= python3.13
+NEWEST_PYTHON ?= $(lastword python3.13 $(sort $(wildcard $(HOME)/.pyenv/versions/3.1[2-9]*/bin/python3)))
 
 matrix: oldest-jax newest-jax
 

@@ -1,0 +1,78 @@
+"""Every method of the table, ready to run on the small network of the tests."""
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+import xattr
+from tests.networks import SHAPE
+from xattr.cli.methods import METHODS
+
+SITE = "relu:1"
+
+# Fewer steps and smaller windows than the defaults, where those would only cost time.
+SMALL: dict[str, dict[str, Any]] = {
+    "integrated_gradients": {"num_steps": 6},
+    "expected_gradients": {"num_samples": 5},
+    "guided_integrated_gradients": {"num_steps": 12},
+    "blur_integrated_gradients": {"num_steps": 6, "max_stddev": 4.0},
+    "xrai": {"num_steps": 4},
+    "integrated_grad_cam": {"num_steps": 5},
+    "occlusion": {"window": (4, 3), "stride": (3, 2)},
+}
+COMBINED = {
+    "smoothgrad": xattr.smoothgrad(xattr.gradient, num_samples=4),
+    "vargrad": xattr.vargrad(xattr.gradient, num_samples=4),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A method with all it needs bound, but for a key."""
+
+    name: str
+    method: Any
+    random: bool
+    grid: bool
+
+
+def quadrants(n: int) -> jax.Array:
+    """Four square segments per image, as masks."""
+    h, w, _ = SHAPE
+    rows, columns = jnp.arange(h)[:, None] < h // 2, jnp.arange(w)[None] < w // 2
+    masks = [rows & columns, rows & ~columns, ~rows & columns, ~rows & ~columns]
+    return jnp.broadcast_to(jnp.stack(masks), (n, 4, h, w))
+
+
+def _xrai(model, images, targets=None, **options):
+    """XRAI takes the segments of each image, which follow the batch."""
+    return xattr.xrai(
+        model,
+        images,
+        targets,
+        segments=quadrants(len(images)),
+        min_new_pixels=1,
+        **options,
+    )
+
+
+def _case(name: str) -> Case:
+    row = METHODS[name]
+    method: Any = COMBINED.get(name, row.method)
+    options = dict(SMALL.get(name, {}))
+    if row.site:
+        options["site"] = SITE
+    if name == "xrai":
+        method = _xrai
+    if name == "expected_gradients":
+        noise = jax.random.normal(jax.random.key(7), (4, *SHAPE))
+        options["baselines"] = noise
+    if options:
+        method = functools.partial(method, **options)
+    return Case(name, method, row.random, row.site)
+
+
+CASES = {name: _case(name) for name in METHODS}

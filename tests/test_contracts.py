@@ -1,0 +1,139 @@
+"""What every method of the table keeps to. A new method is one row of the table."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import xattr
+from tests.methods import CASES
+from tests.networks import SHAPE, images, tiny_convnet
+from xattr import testing
+
+TARGETS = jnp.array([0, 3, 1])
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_convnet(jax.random.key(1), smooth=False)
+
+
+@pytest.fixture(params=CASES.values(), ids=CASES.keys())
+def case(request):
+    return request.param
+
+
+def key_for(case, seed=0):
+    return jax.random.key(seed) if case.random else None
+
+
+def test_shape_and_type(case, model):
+    maps = case.method(model, images(3), TARGETS, key=key_for(case))
+    assert maps.dtype == jnp.float32
+    assert bool(jnp.isfinite(maps).all())
+    assert float(jnp.abs(maps).max()) > 0
+    if case.grid:
+        assert maps.shape == (3, 6, 6)
+    else:
+        assert maps.shape in ((3, *SHAPE), (3, *SHAPE[:2], 1))
+
+
+def test_same_under_jit(case, model):
+    testing.assert_same_under_jit(
+        case.method, model, images(2), TARGETS[:2], key=key_for(case)
+    )
+
+
+def test_a_batch_is_its_images_one_by_one(case, model):
+    keys = jax.random.split(jax.random.key(3), 3) if case.random else None
+    testing.assert_batch_independent(case.method, model, images(3), TARGETS, keys=keys)
+
+
+def test_chunks_change_nothing(case, model):
+    testing.assert_chunk_independent(
+        case.method, model, images(2), TARGETS[:2], key=key_for(case)
+    )
+
+
+def test_same_key_same_map_another_key_another_map(case, model):
+    first, again = (
+        case.method(model, images(2), TARGETS[:2], key=key_for(case)) for _ in range(2)
+    )
+    assert jnp.array_equal(first, again)
+    if case.random:
+        other = case.method(model, images(2), TARGETS[:2], key=key_for(case, 1))
+        assert not jnp.allclose(first, other)
+        with pytest.raises(ValueError, match=r"`key` is None.*jax.random.key\(0\)"):
+            case.method(model, images(2), TARGETS[:2])
+
+
+def test_no_target_means_the_predicted_class(case, model):
+    predicted = model(images(3)).argmax(1)
+    assert len(set(predicted.tolist())) > 1
+    by_default = case.method(model, images(3), key=key_for(case))
+    explicit = case.method(model, images(3), predicted, key=key_for(case))
+    np.testing.assert_allclose(by_default, explicit, rtol=1e-5, atol=1e-7)
+
+
+def test_finite_on_constant_images(case, model):
+    for value in (0.0, 0.5):
+        plain = jnp.full((2, *SHAPE), value)
+        maps = case.method(model, plain, TARGETS[:2], key=key_for(case))
+        assert bool(jnp.isfinite(maps).all())
+
+
+def test_compiles_once_for_new_weights_labels_images_and_keys(case):
+    apply = tiny_convnet(jax.random.key(0)).apply
+    traces = 0
+
+    def counted(params, x):
+        nonlocal traces
+        traces += 1
+        return apply(params, x)
+
+    def run(seed):
+        params = tiny_convnet(jax.random.key(seed)).params
+        model = xattr.Model(counted, params)
+        labels = jnp.array([seed, 1])
+        return case.method(
+            model, images(2, seed=seed), labels, key=key_for(case, seed), chunk_size=2
+        )
+
+    run(0)
+    compiled = traces
+    run(1)
+    run(2)
+    assert traces == compiled
+
+
+def test_one_trace_under_the_callers_jit(case, model):
+    traced = jax.jit(chex.assert_max_traces(1)(case.method))
+    for seed in (0, 1):
+        traced(model, images(2, seed=seed), TARGETS[:2] + seed, key=key_for(case, seed))
+
+
+def test_keeps_the_type_of_its_images(case):
+    with jax.enable_x64(True):
+        model = tiny_convnet(jax.random.key(1), dtype=jnp.float64)
+        batch = images(2, dtype=jnp.float64)
+        maps = case.method(model, batch, TARGETS[:2], key=key_for(case))
+        assert maps.dtype == jnp.float64
+
+
+def test_sharded_images_give_the_same_map(case, model):
+    mesh = jax.make_mesh((1,), ("data",))
+    sharding = jax.NamedSharding(mesh, jax.P("data"))
+    batch = jax.device_put(images(2), sharding)
+    expected = case.method(model, images(2), TARGETS[:2], key=key_for(case))
+    sharded = case.method(model, batch, TARGETS[:2], key=key_for(case))
+    np.testing.assert_allclose(sharded, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_bad_input_is_refused(case, model):
+    with pytest.raises(ValueError, match=r"`images` is int32.*floating point"):
+        case.method(model, jnp.zeros((2, *SHAPE), jnp.int32), key=key_for(case))
+    with pytest.raises(ValueError, match="`chunk_size`=0; it must be at least 1"):
+        case.method(model, images(2), TARGETS[:2], key=key_for(case), chunk_size=0)
+    with pytest.raises(ValueError, match="one row per image"):
+        case.method(model, images(2), TARGETS, key=key_for(case))
