@@ -32,8 +32,11 @@ _NAMES = {
     "times_input": "_combinators",
     "absolute": "_combinators",
     "ensemble": "_combinators",
+    "blur_integrated_gradients": "paths",
     "expected_gradients": "paths",
+    "guided_integrated_gradients": "paths",
     "integrated_gradients": "paths",
+    "xrai": "paths",
     "grad_cam": "cams",
     "grad_cam_elementwise": "cams",
     "grad_cam_plus_plus": "cams",
@@ -73,7 +76,13 @@ if TYPE_CHECKING:
     from xattr._model import Model, from_function, from_linen, from_nnx
     from xattr._scores import box, finer, logit, margin, probability, segment
     from xattr.gradients import gradient, input_x_gradient
-    from xattr.paths import expected_gradients, integrated_gradients
+    from xattr.paths import (
+        blur_integrated_gradients,
+        expected_gradients,
+        guided_integrated_gradients,
+        integrated_gradients,
+        xrai,
+    )
     from xattr.cams import (
         grad_cam,
         grad_cam_elementwise,
