@@ -19,6 +19,7 @@ _NAMES = {
     "probability": "_scores",
     "margin": "_scores",
     "finer": "_scores",
+    "rest": "_scores",
     "segment": "_scores",
     "box": "_scores",
     "Site": "program",
@@ -37,11 +38,15 @@ _NAMES = {
     "guided_integrated_gradients": "paths",
     "integrated_gradients": "paths",
     "xrai": "paths",
+    "eigen_cam": "cams",
+    "eigen_grad_cam": "cams",
     "grad_cam": "cams",
     "grad_cam_elementwise": "cams",
     "grad_cam_plus_plus": "cams",
+    "gradient_cams": "cams",
     "hires_cam": "cams",
     "layer_cam": "cams",
+    "shapley_cam": "cams",
     "xgrad_cam": "cams",
     "occlusion": "perturbations",
 }
@@ -74,7 +79,19 @@ if TYPE_CHECKING:
         vargrad,
     )
     from xattr._model import Model, from_function, from_linen, from_nnx
-    from xattr._scores import box, finer, logit, margin, probability, segment
+    from xattr._scores import box, finer, logit, margin, probability, rest, segment
+    from xattr.cams import (
+        eigen_cam,
+        eigen_grad_cam,
+        grad_cam,
+        grad_cam_elementwise,
+        grad_cam_plus_plus,
+        gradient_cams,
+        hires_cam,
+        layer_cam,
+        shapley_cam,
+        xgrad_cam,
+    )
     from xattr.gradients import gradient, input_x_gradient
     from xattr.paths import (
         blur_integrated_gradients,
@@ -82,14 +99,6 @@ if TYPE_CHECKING:
         guided_integrated_gradients,
         integrated_gradients,
         xrai,
-    )
-    from xattr.cams import (
-        grad_cam,
-        grad_cam_elementwise,
-        grad_cam_plus_plus,
-        hires_cam,
-        layer_cam,
-        xgrad_cam,
     )
     from xattr.perturbations import occlusion
     from xattr.program import Site, edit, record, sites

@@ -57,8 +57,9 @@ def blur_integrated_gradients(
       >>> import jax.numpy as jnp
       >>> model = lambda x: x[:, 0, 0]
       >>> x = jnp.array([[[[3.0], [0.0]]]])
-      >>> blur_integrated_gradients(model, x, max_sigma=1e6, num_steps=1).ravel().round(3)
-      Array([3., 0.], dtype=float32)
+      >>> maps = blur_integrated_gradients(model, x, max_sigma=1e6, num_steps=2)
+      >>> round(float(maps.sum()), 3)
+      3.0
 
     References:
       [xu2020attribution], eq. 6 and 7.
