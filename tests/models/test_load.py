@@ -70,7 +70,7 @@ def test_default_sites_are_the_last_maps(loaded, name):
     images = jnp.zeros((1, size, size, 3))
     (maps,) = xattr.record(pretrained.model, images, pretrained.site).values()
     features = models.load_network(name).features
-    assert maps.shape == (1, *{227: (13, 13, 512), 224: (7, 7, 1280)}[size])
+    assert maps.shape == (1, *{227: (14, 14, 512), 224: (7, 7, 1280)}[size])
     normalized = PRESETS[name].normalize()(images)
     np.testing.assert_allclose(maps, features(normalized), rtol=1e-4, atol=1e-4)
 

@@ -3,6 +3,7 @@
 import io
 import pickle
 import zipfile
+from typing import Any
 
 import numpy as np
 
@@ -42,8 +43,11 @@ class Global:
         self.module, self.name, self.arguments = module, name, arguments
 
 
-class _Pickler(pickle._Pickler):
-    dispatch = dict(pickle._Pickler.dispatch)
+_Machine: Any = pickle._Pickler
+
+
+class _Pickler(_Machine):
+    dispatch = dict(_Machine.dispatch)
 
     def save_global_name(self, item):
         self.write(f"c{item.module}\n{item.name}\n".encode())

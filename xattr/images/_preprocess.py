@@ -94,13 +94,15 @@ class Preprocess:
             for side, resized in zip(image.shape, self._sides(image), strict=False)
         )
         # In floating point: the order of the two passes then changes nothing.
+        part = np.ascontiguousarray(image[rows, columns].transpose(2, 0, 1))
         channels = [
-            Image.fromarray(channel).resize(
+            Image.fromarray(channel.astype(np.float32)).resize(
                 (self.size, self.size), self._filter(), box=(left, top, right, bottom)
             )
-            for channel in np.moveaxis(image[rows, columns].astype(np.float32), -1, 0)
+            for channel in part
         ]
-        return np.floor(np.stack(channels, axis=-1) + 0.5).clip(0, 255)
+        cut = np.stack([np.asarray(channel) for channel in channels], axis=-1)
+        return np.floor(cut + 0.5).clip(0, 255)
 
     def _sides(self, image: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]:
         """New height and width, each with the begin of the cut."""

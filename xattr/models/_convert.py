@@ -93,7 +93,7 @@ def _to_torch_axes(rank: int) -> tuple[int, ...]:
 
 
 def _to_torch(value: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(value.transpose(_to_torch_axes(value.ndim)))
+    return np.array(value.transpose(_to_torch_axes(value.ndim)), order="C")
 
 
 def _to_flax(value: np.ndarray) -> np.ndarray:

@@ -127,7 +127,10 @@ class _Records:
 
 
 # The machine written in C would allocate whatever memo size a pickle names.
-class _Unpickler(pickle._Unpickler):
+_Machine: Any = pickle._Unpickler
+
+
+class _Unpickler(_Machine):
     """Unpickler that knows tensors, storages and ordered dicts, and nothing else."""
 
     def __init__(self, records: _Records):
@@ -154,10 +157,10 @@ class _Unpickler(pickle._Unpickler):
 
     def _ignore_state(self) -> None:
         """Set no attributes: a state dict's version numbers are all they would be."""
-        self.stack.pop()  # pyright: ignore[reportAttributeAccessIssue]
+        self.stack.pop()
 
-    dispatch = {  # pyright: ignore[reportAssignmentType]
-        **pickle._Unpickler.dispatch,
+    dispatch = {
+        **_Machine.dispatch,
         pickle.BUILD[0]: _ignore_state,
     }
 
