@@ -109,6 +109,28 @@ def finer(
     return (p * lead).sum(axis=1) / p.sum(axis=1)
 
 
+def rest(outputs: Logits, targets: Classes) -> Float[Array, " n"]:
+    r"""Logit of the target class plus the logarithm of its probability (ReST).
+
+    $$ s = z_c + \log p_c $$
+
+    Explains the class both for itself and against the others: the logit alone ignores
+    the others, and the probability's gradient vanishes where it is near 1.
+
+    Args:
+      outputs: one logit per class.
+      targets: class indices.
+
+    Example:
+      >>> rest(jnp.array([[0.0, 0.0]]), jnp.array([1]))
+      Array([-0.6931472], dtype=float32)
+
+    References:
+      [cai2025cams], section 3.
+    """
+    return logit(outputs, targets) + logit(jax.nn.log_softmax(outputs), targets)
+
+
 def segment(
     outputs: Float[Array, "n h w k"],
     targets: tuple[Int[Array, " n"], Bool[Array, "n h w"] | Float[Array, "n h w"]],

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from xattr._chunking import evaluate_all
-from xattr._scores import predicted, score_and_targets
+from xattr._scores import score_and_targets
 from xattr._types import Images, Predictor, Score
 from xattr.program import Perturbed, Site, perturb
 
@@ -65,15 +65,14 @@ def site_gradient(
     return SiteGradient(to_grid(activations, layout), to_grid(gradients[site], layout))
 
 
-def site_and_targets(
-    model: Predictor, images: Images, targets: PyTree, site: str, axes: str | None
+def site_and_outputs(
+    model: Predictor, images: Images, site: str, axes: str | None
 ) -> tuple[Grid, PyTree]:
-    """Activations of a site, and the predicted classes where no targets are given."""
+    """Activations of a site, and the model's outputs."""
     perturbed = perturb(model, images, [site])
     layout = grid_axes(perturbed, site, axes)
     outputs, activations = perturbed.call(perturbed.zeros)
-    targets = predicted(outputs) if targets is None else targets
-    return to_grid(activations[site], layout), targets
+    return to_grid(activations[site], layout), outputs
 
 
 def grid_axes(perturbed: Perturbed, site: str, axes: str | None) -> str:
