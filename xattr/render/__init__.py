@@ -4,7 +4,7 @@ from xattr.render._colormap import color_bar, colorize
 from xattr.render._display import drawable
 from xattr.render._figure import figure
 from xattr.render._names import plain_name
-from xattr.render._overlay import overlay
+from xattr.render._overlay import blend, overlay
 from xattr.render._page import Explanation, Layer, PageHead, Skipped, embed, page
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Layer",
     "PageHead",
     "Skipped",
+    "blend",
     "color_bar",
     "colorize",
     "drawable",

@@ -4,18 +4,19 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Inexact, Int
 
 from xattr.images import channel_sum, clip_percentile, resize, status, symmetric
 
 
 def drawable(
-    maps: Inexact[Array, "n i j *c"],
+    maps: Inexact[Array, "n i j *c"] | Inexact[np.ndarray, "n i j *c"],
     size: tuple[int, int],
     *,
     percentile: float = 99.0,
 ) -> tuple[Float[Array, "n h w"], Int[Array, " n"]]:
-    """Maps at the size of the photographs, from -1 to 1, and whether they mean anything.
+    """Maps at the photographs' size, from -1 to 1, and whether they can be drawn.
 
     Channels are summed, the grid is resized bilinearly, the largest magnitudes are
     cut to `percentile` (one bright pixel would hide the rest), and each map is

@@ -50,7 +50,6 @@ class Explanation:
       target: name of the class that the maps explain.
       probability: that class's probability.
       layers: maps, one per method.
-      link: relative address of the folder or file with more, or empty.
     """
 
     name: str
@@ -59,7 +58,6 @@ class Explanation:
     target: str
     probability: float
     layers: Sequence[Layer]
-    link: str = ""
 
 
 @dataclass(frozen=True)

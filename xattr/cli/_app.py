@@ -1,0 +1,31 @@
+"""The commands, gathered."""
+
+import typer
+
+from xattr.cli._explain import explain
+from xattr.cli._methods import methods
+from xattr.cli._models import models
+from xattr.cli._sites import sites
+
+app = typer.Typer(
+    name="xattr",
+    help="Explain what image models decide.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(explain)
+app.command()(methods)
+app.command()(sites)
+app.command()(models)
+
+
+@app.callback()
+def _root(version: bool = typer.Option(False, "--version", help="Show the version.")):
+    """Explain what image models decide: attribution maps of real photographs."""
+    if version:
+        from xattr import __version__
+
+        typer.echo(f"xattr-jax {__version__}")
+        raise typer.Exit
