@@ -38,6 +38,7 @@ _NAMES = {
     "guided_integrated_gradients": "paths",
     "integrated_gradients": "paths",
     "xrai": "paths",
+    "cam": "cams",
     "eigen_cam": "cams",
     "eigen_grad_cam": "cams",
     "grad_cam": "cams",
@@ -45,8 +46,10 @@ _NAMES = {
     "grad_cam_plus_plus": "cams",
     "gradient_cams": "cams",
     "hires_cam": "cams",
+    "integrated_grad_cam": "cams",
     "layer_cam": "cams",
     "shapley_cam": "cams",
+    "smooth_grad_cam_plus_plus": "cams",
     "xgrad_cam": "cams",
     "occlusion": "perturbations",
 }
@@ -80,18 +83,6 @@ if TYPE_CHECKING:
     )
     from xattr._model import Model, from_function, from_linen, from_nnx
     from xattr._scores import box, finer, logit, margin, probability, rest, segment
-    from xattr.cams import (
-        eigen_cam,
-        eigen_grad_cam,
-        grad_cam,
-        grad_cam_elementwise,
-        grad_cam_plus_plus,
-        gradient_cams,
-        hires_cam,
-        layer_cam,
-        shapley_cam,
-        xgrad_cam,
-    )
     from xattr.gradients import gradient, input_x_gradient
     from xattr.paths import (
         blur_integrated_gradients,
@@ -99,6 +90,21 @@ if TYPE_CHECKING:
         guided_integrated_gradients,
         integrated_gradients,
         xrai,
+    )
+    from xattr.cams import (
+        cam,
+        eigen_cam,
+        eigen_grad_cam,
+        grad_cam,
+        grad_cam_elementwise,
+        grad_cam_plus_plus,
+        gradient_cams,
+        hires_cam,
+        integrated_grad_cam,
+        layer_cam,
+        shapley_cam,
+        smooth_grad_cam_plus_plus,
+        xgrad_cam,
     )
     from xattr.perturbations import occlusion
     from xattr.program import Site, edit, record, sites

@@ -126,7 +126,7 @@ def rest(outputs: Logits, targets: Classes) -> Float[Array, " n"]:
       Array([-0.6931472], dtype=float32)
 
     References:
-      [cai2025cams], section 3.
+      [cai2025cams].
     """
     return logit(outputs, targets) + logit(jax.nn.log_softmax(outputs), targets)
 

@@ -77,7 +77,7 @@ def shapley_cam(
       Array([[[12.,  6.]]], dtype=float32)
 
     References:
-      [cai2025cams], algorithm 1.
+      [cai2025cams].
     """
     del key
 

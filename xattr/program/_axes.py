@@ -163,7 +163,7 @@ def _reshape(equation: core.JaxprEqn, operands: Sequence[str]) -> str:
     before = equation.invars[0].aval.shape
     after = equation.outvars[0].aval.shape
     letters = ["?"] * len(after)
-    for sources, places in _factors(before, after):
+    for sources, places in reshaped_groups(before, after):
         wide = [i for i in sources if before[i] != 1]
         wide_after = [j for j in places if after[j] != 1]
         if len(wide) == 1 and len(wide_after) == 1:
@@ -175,7 +175,7 @@ def _reshape(equation: core.JaxprEqn, operands: Sequence[str]) -> str:
     return "".join(letters)
 
 
-def _factors(
+def reshaped_groups(
     before: Sequence[int], after: Sequence[int]
 ) -> list[tuple[list[int], list[int]]]:
     """Smallest runs of axes of both shapes that hold the same number of elements."""
