@@ -63,14 +63,16 @@ def test_what_comes_with_a_network(loaded):
         pretrained.site = "elsewhere"
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v2", "squeezenet1_1"])
-def test_default_sites_are_the_last_maps(loaded, name):
+@pytest.mark.parametrize(
+    ("name", "grid"),
+    [("mobilenet_v2", (2, 2, 1280)), ("squeezenet1_1", (3, 3, 512))],
+)
+def test_default_sites_are_the_last_maps(loaded, name, grid):
     pretrained = loaded[name]
-    size = pretrained.preprocess.size
-    images = jnp.zeros((1, size, size, 3))
+    images = jnp.full((1, 64, 64, 3), 0.5)
     (maps,) = xattr.record(pretrained.model, images, pretrained.site).values()
     features = models.load_network(name).features
-    assert maps.shape == (1, *{227: (14, 14, 512), 224: (7, 7, 1280)}[size])
+    assert maps.shape == (1, *grid)
     normalized = PRESETS[name].normalize()(images)
     np.testing.assert_allclose(maps, features(normalized), rtol=1e-4, atol=1e-4)
 
@@ -89,7 +91,7 @@ def test_default_sites_are_the_last_maps(loaded, name):
 def test_default_sites_exist(name, grid):
     """VGG's is the ReLU before its last pool."""
     preset = PRESETS[name]
-    model = xattr.from_nnx(nnx.eval_shape(lambda: preset.build(3, rngs=nnx.Rngs(0))))
+    model = xattr.from_nnx(preset.abstract(3))
     found = [
         site
         for site in xattr.sites(model, jnp.zeros((1, 64, 64, 3)))
@@ -133,6 +135,20 @@ def test_class_names():
         10,
     ]
     assert class_names("imagenet1k")[243] == "bull mastiff"
+
+
+def test_random_weights_keep_the_scale():
+    network = models.untrained("resnet18", num_classes=5)
+    images = jnp.asarray(np.random.default_rng(0).random((2, 64, 64, 3), np.float32))
+    spread = float(network(images).std())
+    assert 0.1 < spread < 100
+    again = models.untrained("resnet18", num_classes=5)
+    other = models.untrained("resnet18", num_classes=5, seed=1)
+    kernels = [models.to_tensors(x)["fc.weight"] for x in (network, again, other)]
+    np.testing.assert_array_equal(kernels[0], kernels[1])
+    assert not np.allclose(kernels[0], kernels[2])
+    with pytest.raises(ValueError, match="not a network of this package"):
+        models.untrained("alexnet")
 
 
 def test_names_tell_what_is_bundled():

@@ -5,6 +5,7 @@ from xattr.models._convert import to_tensors, with_tensors
 from xattr.models._files import read_weights
 from xattr.models._load import Pretrained, load, load_network, names
 from xattr.models._network import Network, Normalize
+from xattr.models._untrained import untrained
 
 __all__ = [
     "Network",
@@ -16,5 +17,6 @@ __all__ = [
     "photographs",
     "read_weights",
     "to_tensors",
+    "untrained",
     "with_tensors",
 ]

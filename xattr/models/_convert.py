@@ -47,17 +47,23 @@ def with_tensors(network: Network, tensors: Mapping[str, np.ndarray]) -> Network
       True
     """
     definition, state = nnx.split(network)
-    slots = {
-        _torch_name(path, network.prefixes): (path, variable)
-        for path, variable in nnx.to_flat_state(state)
-    }
     tensors = _without_counters(tensors)
-    _check(tensors, {name: _torch_shape(v.shape) for name, (_, v) in slots.items()})
+    _check(tensors, torch_shapes(network))
     filled = [
         (path, variable.replace(jnp.asarray(_to_flax(tensors[name]))))
-        for name, (path, variable) in slots.items()
+        for path, variable in nnx.to_flat_state(state)
+        for name in [_torch_name(path, network.prefixes)]
     ]
     return nnx.merge(definition, nnx.from_flat_state(filled))
+
+
+def torch_shapes(network: Network) -> dict[str, tuple[int, ...]]:
+    """Return the names and shapes that a network's weights have in torch's files."""
+    _, state = nnx.split(network)
+    return {
+        _torch_name(path, network.prefixes): _torch_shape(variable.shape)
+        for path, variable in nnx.to_flat_state(state)
+    }
 
 
 def to_tensors(network: Network) -> dict[str, np.ndarray]:

@@ -1,12 +1,10 @@
 """Pretrained networks by name."""
 
-import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from flax import nnx
 
 from xattr._model import Model, from_nnx
 from xattr.images._preprocess import Preprocess
@@ -14,7 +12,7 @@ from xattr.models._bundled import bundled_weights, class_names
 from xattr.models._convert import with_tensors
 from xattr.models._files import read_weights
 from xattr.models._network import Network, Normalize
-from xattr.models._presets import PRESETS, Preset
+from xattr.models._presets import PRESETS, Preset, find_preset
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ def load(
       Weights from torchvision go by "squeezenet1_1_torchvision", "squeezenet1_0" and
       "mobilenet_v2_torchvision".
     """
-    preset = _preset(name)
+    preset = find_preset(name)
     network = load_network(name, weights=weights, normalize=normalize)
     return Pretrained(
         name,
@@ -119,28 +117,11 @@ def load_network(
       TypeError: as in `load`.
       ValueError: as in `load`.
     """
-    preset = _preset(name)
+    preset = find_preset(name)
     tensors = _tensors(name, preset, weights)
     num_classes = _rows(tensors, preset)
 
-    def build() -> Network:
-        network = preset.build(num_classes, rngs=nnx.Rngs(0))
-        network.normalize = normalize or preset.normalize()
-        return network
-
-    # Abstract: no random weights are drawn only to be thrown away.
-    return with_tensors(nnx.eval_shape(build), tensors)
-
-
-def _preset(name: str) -> Preset:
-    """Find a network by name."""
-    if name in PRESETS:
-        return PRESETS[name]
-    nearest = difflib.get_close_matches(str(name), PRESETS, n=3, cutoff=0.3)
-    raise ValueError(
-        f"`name`={name!r} is not a network of this package. Nearest: "
-        f"{', '.join(nearest or PRESETS)}. List all with `xattr.models.names()`."
-    )
+    return with_tensors(preset.abstract(num_classes, normalize=normalize), tensors)
 
 
 def _tensors(

@@ -1,8 +1,11 @@
 """What each name of a network means: architecture, input and classes."""
 
+import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+
+from flax import nnx
 
 from xattr.images._preprocess import Preprocess
 from xattr.models._cifar_resnet import cifar_resnet
@@ -34,6 +37,18 @@ class Preset:
     preprocess: Preprocess = Preprocess(size=224, resize=256)
     labels: str = "imagenet1k"
     bundled: bool = False
+
+    def abstract(
+        self, num_classes: int, *, normalize: Normalize | None = None
+    ) -> Network:
+        """Return the network with shapes in place of values: nothing is drawn."""
+
+        def build() -> Network:
+            network = self.build(num_classes, rngs=nnx.Rngs(0))
+            network.normalize = normalize or self.normalize()
+            return network
+
+        return nnx.eval_shape(build)
 
 
 _imagenet = partial(Normalize, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -103,3 +118,14 @@ PRESETS: dict[str, Preset] = {
     **{f"vgg{depth}_bn": _vgg(depth, norm=True) for depth in (11, 13, 16, 19)},
     **{f"cifar10_resnet{depth}": _cifar(depth) for depth in (20, 56)},
 }
+
+
+def find_preset(name: str) -> Preset:
+    """Find a network by name."""
+    if name in PRESETS:
+        return PRESETS[name]
+    nearest = difflib.get_close_matches(str(name), PRESETS, n=3, cutoff=0.3)
+    raise ValueError(
+        f"`name`={name!r} is not a network of this package. Nearest: "
+        f"{', '.join(nearest or PRESETS)}. List all with `xattr.models.names()`."
+    )
