@@ -51,7 +51,10 @@ _NAMES = {
     "shapley_cam": "cams",
     "smooth_grad_cam_plus_plus": "cams",
     "xgrad_cam": "cams",
+    "OcclusionResponse": "perturbations",
     "occlusion": "perturbations",
+    "occlusion_map": "perturbations",
+    "occlusion_response": "perturbations",
 }
 
 _PACKAGES = ("data", "images", "models", "program", "render", "testing")
@@ -106,5 +109,10 @@ if TYPE_CHECKING:
         smooth_grad_cam_plus_plus,
         xgrad_cam,
     )
-    from xattr.perturbations import occlusion
+    from xattr.perturbations import (
+        OcclusionResponse,
+        occlusion,
+        occlusion_map,
+        occlusion_response,
+    )
     from xattr.program import Site, edit, record, sites

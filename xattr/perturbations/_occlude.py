@@ -74,7 +74,7 @@ def _fill(images: Images, baseline: Baseline) -> Images:
     ):
         raise ValueError(
             f"`baseline` has shape {fill.shape}; it must be a number, or broadcast to "
-            f"the images of shape {images.shape}: a colour, `jnp.array([0.5, 0.5, "
+            f"the images of shape {images.shape}: a color, `jnp.array([0.5, 0.5, "
             f"0.5])`, or another image for each."
         )
     return jnp.broadcast_to(fill.reshape(shape), images.shape)

@@ -45,7 +45,7 @@ def occlusion(
       stride: pixels from one position to the next, likewise. Evaluations per image
         grow with its inverse square.
       baseline: what replaces the pixels, in the units of the images: a number, a
-        colour, or images that broadcast to `images`.
+        color, or images that broadcast to `images`.
       score: scalar being explained.
       chunk_size: occluded images held in memory at once; chosen to fit when None.
       key: ignored; accepted so that all methods share one signature.
