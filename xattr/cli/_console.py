@@ -11,19 +11,23 @@ from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.progress import Progress as Bars
 from rich.table import Table
 
 WRONG_CALL = 2
 
 
-class Advance(Protocol):
-    """Called with the number of files that were just finished."""
+class Progress(Protocol):
+    """Where a run stands."""
 
-    def __call__(self, count: int, /) -> None: ...
+    def advance(self, count: int, /) -> None:
+        """So many more files are done."""
+
+    def note(self, method: str, /) -> None:
+        """This method is being computed."""
 
 
 def console(*, error: bool = False) -> Console:
@@ -60,35 +64,50 @@ def show_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 
 @contextmanager
-def progress(total: int) -> Iterator[Advance]:
+def progress(total: int) -> Iterator[Progress]:
     """A bar on a terminal; elsewhere a line for every tenth of the files."""
     err = console(error=True)
     if not err.is_terminal:
-        yield _lines(total)
+        yield _Lines(total)
         return
     columns = (
-        TextColumn("Explaining"),
+        TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=err, transient=True) as bar:
-        task = bar.add_task("explain", total=total)
-        yield lambda count: bar.advance(task, count)
+    with Bars(*columns, console=err, transient=True) as bars:
+        yield _Bar(bars, total)
 
 
-def _lines(total: int) -> Advance:
-    """Progress as lines."""
-    done, told = 0, 0
+class _Bar:
+    """Progress as a bar that names the method at work."""
 
-    def advance(count: int) -> None:
-        nonlocal done, told
-        done += count
-        if done == total or done - told >= max(total // 10, 1):
-            told = done
-            say(f"{done} of {total} files", error=True)
+    def __init__(self, bars: Bars, total: int) -> None:
+        self._bars, self._task = bars, bars.add_task("reading", total=total)
 
-    return advance
+    def advance(self, count: int, /) -> None:
+        self._bars.advance(self._task, count)
+
+    def note(self, method: str, /) -> None:
+        self._bars.update(self._task, description=method.replace("_", " "))
+
+
+class _Lines:
+    """Progress as lines, for logs."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._done, self._told = total, 0, 0
+
+    def advance(self, count: int, /) -> None:
+        self._done += count
+        step = max(self._total // 10, 1)
+        if self._done == self._total or self._done - self._told >= step:
+            self._told = self._done
+            say(f"{self._done} of {self._total} files", error=True)
+
+    def note(self, method: str, /) -> None:
+        pass
 
 
 def _wide(stream) -> Console:

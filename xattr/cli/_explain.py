@@ -3,9 +3,9 @@
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,6 +13,10 @@ from xattr.cli._choices import choose_methods, choose_target
 from xattr.cli._console import fail, progress, say
 from xattr.cli._folder import check_folder
 from xattr.data import Found, Problem, display_name, find_images
+
+if TYPE_CHECKING:
+    from xattr.cli._explaining import Plan
+    from xattr.cli._writing import Results
 
 DEFAULT_METHODS = (
     "gradient,integrated_gradients,smoothgrad,grad_cam,layer_cam,occlusion"
@@ -105,34 +109,37 @@ def explain(
     raise typer.Exit(_run(plan, found, out, options))
 
 
-def _run(plan, found: Found, out: Path, options: dict) -> int:
+def _run(plan: "Plan", found: Found, out: Path, options: dict) -> int:
     """Compute and write; the exit code."""
     from xattr.cli._explaining import explain_files
     from xattr.cli._writing import Results
 
-    with closing(explain_files(plan, found.paths)) as batches, _terminable():
+    total, done, notice = len(found.paths), 0, ""
+    results: Results | None = None
+    with progress(total) as bar, _terminable():
+        batches = explain_files(plan, found.paths, note=bar.note)
         try:
-            first = next(batches)
-        except (TypeError, ValueError) as error:
-            fail(error)
-        except KeyboardInterrupt:
-            say("Interrupted before anything was finished.", error=True)
-            return INTERRUPTED
-        total, notice, done = len(found.paths), "", 0
-        results = Results(out, plan, total, **options)
-        try:
-            with progress(total) as advance:
-                results.skip(found.problems)
-                for batch in _chain(first, batches):
-                    results.add(batch)
-                    done += len(batch.paths) + len(batch.problems)
-                    advance(len(batch.paths) + len(batch.problems))
+            for batch in batches:
+                if results is None:
+                    results = Results(out, plan, total, **options)
+                    results.skip(found.problems)
+                results.add(batch)
+                done += len(batch.paths) + len(batch.problems)
+                bar.advance(len(batch.paths) + len(batch.problems))
         except KeyboardInterrupt:
             notice = f"The run was interrupted after {done} of {total} files."
-        except BaseException:
-            results.finish(f"The run broke off after {done} of {total} files.")
+        except Exception as error:
+            if results is None and isinstance(error, (TypeError, ValueError)):
+                fail(error)  # the first batch tells that the call was wrong
+            if results is not None:
+                results.finish(f"The run broke off after {done} of {total} files.")
             raise
-        table = results.finish(notice)
+        finally:
+            batches.close()
+    if results is None:
+        say(notice, error=True)
+        return INTERRUPTED
+    table = results.finish(notice)
     _report(results, table, notice)
     if notice:
         return INTERRUPTED
@@ -140,7 +147,7 @@ def _run(plan, found: Found, out: Path, options: dict) -> int:
     return SKIPPED if results.problems or broken else 0
 
 
-def _report(results, table: Path, notice: str) -> None:
+def _report(results: "Results", table: Path, notice: str) -> None:
     """Say what was skipped, what cannot be drawn, and where the results are."""
     _list_some(
         "Skipped", [f"{display_name(p.path)}: {p.reason}" for p in results.problems]
@@ -182,13 +189,6 @@ def _check_found(found: Found) -> None:
 def _named(problem: Problem) -> str:
     """A problem on one line."""
     return f"{display_name(problem.path)}: {problem.reason}"
-
-
-def _chain(first, rest: Iterator) -> Iterator:
-    """The first batch, then the rest; the first is let go."""
-    yield first
-    del first
-    yield from rest
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Files in, predictions and raw maps out, a batch at a time."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,6 +13,8 @@ from xattr.data import Problem, read_batches
 
 if TYPE_CHECKING:
     from xattr.models import Pretrained
+
+Note = Callable[[str], object]
 
 
 @dataclass(frozen=True)
@@ -51,33 +53,38 @@ class Explained(NamedTuple):
 
 
 def explain_files(
-    plan: Plan, paths: Sequence[Path]
+    plan: Plan, paths: Sequence[Path], *, note: Note
 ) -> Generator[Explained, None, None]:
     """Explain files in order; each comes once, as an image or as a problem.
 
-    Every batch has the same size inside, the ragged ones padded by repetition, so
-    that one compiled program per method serves all.
+    Problems come with the next batch of images, so that a wrong call shows before
+    anything is written. Every batch has the same size inside, the ragged ones padded
+    by repetition, so that one compiled program per method serves all.
     """
     places = {path: place for place, path in enumerate(paths)}
     stream = read_batches(
         paths, batch_size=plan.batch_size, transform=plan.pretrained.preprocess
     )
     try:
+        problems: list[Problem] = []
         for batch in stream:
+            problems += batch.problems
             if not batch.images:
-                yield Explained((), *_nothing(), {}, batch.problems)
                 continue
             images = np.stack(batch.images)
             order = np.array([places[path] for path in batch.paths])
             with jax.default_matmul_precision(plan.precision):
-                results = _explain(plan, images, order)
-            yield Explained(batch.paths, images, *results, batch.problems)
+                results = _explain(plan, images, order, note)
+            yield Explained(batch.paths, images, *results, tuple(problems))
+            problems.clear()
+        if problems:
+            yield Explained((), *_nothing(), {}, tuple(problems))
     finally:
         stream.close()
 
 
 def _explain(
-    plan: Plan, images: np.ndarray, places: np.ndarray
+    plan: Plan, images: np.ndarray, places: np.ndarray, note: Note
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Probabilities, targets and maps of at most `batch_size` images."""
     count = len(images)
@@ -92,6 +99,7 @@ def _explain(
     keys = _keys(jax.random.key(plan.seed), jnp.asarray(places[fill]))
     maps = {}
     for name, row in plan.methods.items():
+        note(name)
         options = {"site": plan.site} if row.site else {}
         if row.prepare is not None:
             options |= row.prepare(images[fill])

@@ -15,7 +15,7 @@ from xattr.render._overlay import as_uint8, blend
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Maps = Inexact[Array, "n i j"] | Inexact[Array, "n h w c"]
+Maps = Inexact[Array, "n i j *c"] | Inexact[np.ndarray, "n i j *c"]
 
 
 def figure(

@@ -1,0 +1,38 @@
+"""A small page with all that a page can hold."""
+
+import numpy as np
+
+from xattr.render import Explanation, Layer, PageHead, Skipped, embed, page
+
+EVIL = "<script>document.body.innerHTML='evil'</script>\"'.jpg"
+SIDE = 64
+
+
+def wedge() -> np.ndarray:
+    """-1 in the left third, 0 in the middle, 1 in the right."""
+    values = np.zeros((SIDE, SIDE), np.float32)
+    values[:, : SIDE // 3] = -1
+    values[:, -SIDE // 3 :] = 1
+    return values
+
+
+def sample_page() -> str:
+    photo = np.full((SIDE, SIDE, 3), (60, 120, 200), np.uint8)
+    layers = [
+        Layer("grad_cam", embed(wedge())),
+        Layer("integrated_gradients", None, "Nothing to draw: the map is not finite"),
+    ]
+    guesses = [("tiger cat, <b>Felis</b>", 0.75), ("tabby", 0.2), ("lynx", 0.01)]
+    entries = [
+        Explanation("a.png", embed(photo), guesses, guesses[0][0], 0.75, layers),
+        Explanation(EVIL, embed(photo), guesses, "toaster", 0.0001, layers),
+    ]
+    head = PageHead(
+        model="mobilenet_v2",
+        methods=["grad_cam", "integrated_gradients"],
+        facts=[("Explained class", "predicted")],
+        notice="The run was interrupted.",
+        next="index-2.html",
+        position="2 files",
+    )
+    return page(head, entries, [Skipped(EVIL, "it is not an image")])
