@@ -8,7 +8,7 @@ READY = $(VENV)/.ready
 
 # Make the environment and explain the bundled photographs.
 demo: $(READY)
-	$(BIN)/python -m xattr explain --demo --out xattr-demo --overwrite
+	$(BIN)/python -m xattr explain xattr/models/bundled/photographs --out xattr-demo --overwrite
 
 # Make the environment and run the tests, doctests included.
 test: $(READY)

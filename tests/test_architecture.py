@@ -53,7 +53,6 @@ def test_importing_the_package_loads_jax_and_numpy_alone():
     [
         ("xattr.gradient, xattr.grad_cam, xattr.occlusion", ("flax", "PIL", "rich")),
         ("xattr.images.resize", ("flax", "PIL", "skimage", "matplotlib")),
-        ("xattr.models.names()", ("matplotlib", "typer", "rich", "jinja2")),
     ],
 )
 def test_names_load_no_more_than_they_need(statement, absent):
