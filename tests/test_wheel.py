@@ -23,10 +23,10 @@ def test_another_xattr_in_the_way_is_named(tmp_path):
     (tmp_path / "xattr" / "__init__.py").write_text("def listxattr(path): ...\n")
     message = run(
         sys.executable,
-        ROOT / "xattr_jax.py",
+        "-c",
+        "import xattr_jax; xattr_jax.main()",
         cwd=tmp_path,
         expect=1,
-        env={"PYTHONPATH": str(tmp_path)},
     )
     assert "is another distribution" in message
     assert "pip uninstall xattr" in message

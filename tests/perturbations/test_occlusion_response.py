@@ -54,11 +54,11 @@ def test_it_is_the_loop_over_windows(key, how):
     assert found.response.shape == found.score.shape == (2, 3, 4)
     cleans = np.array(xattr.record(model, images, "relu:0")["relu:0"])
     for n, target in enumerate((1, 3)):
-        copies = occluded(images[n]).reshape(-1, 12, 12, 3)
+        copies = jnp.asarray(occluded(images[n]).reshape(-1, 12, 12, 3))
         activations = np.array(xattr.record(model, copies, "relu:0")["relu:0"])
         expected = [reduced(a, cleans[n], how) for a in activations]
         np.testing.assert_allclose(found.response[n].ravel(), expected, rtol=1e-4)
-        outputs = np.array(model(jnp.asarray(copies)), float)
+        outputs = np.array(model(copies), float)
         exponentials = np.exp(outputs)
         expected = exponentials[:, target] / exponentials.sum(1)
         np.testing.assert_allclose(found.score[n].ravel(), expected, rtol=1e-4)
@@ -81,7 +81,7 @@ def test_the_map_holds_the_scores_that_occlusion_averages(key):
 
 def test_targets_stay_those_of_the_clean_image(key):
     model, images = networks.tiny_convnet(key), networks.images(3)
-    settings = {"window": 6, "stride": 6}
+    settings: dict[str, Any] = {"window": 6, "stride": 6}
     clean = model(images).argmax(1)
     for method in (
         xattr.occlusion_map,

@@ -39,19 +39,19 @@ def mean_color(images: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
 
 
 def blurred(
-    images: Float[Array, "n h w c"], *, sigma: float = 10.0
+    images: Float[Array, "n h w c"], *, stddev: float = 10.0
 ) -> Float[Array, "n h w c"]:
     """Each image without its detail, by `gaussian_blur`.
 
     Args:
       images: images in any units.
-      sigma: standard deviation of the Gaussian, in pixels.
+      stddev: standard deviation of the Gaussian, in pixels.
 
     Example:
-      >>> blurred(jnp.array([[[[0.0], [1.0]]]]), sigma=1e3).ravel().round(3)
+      >>> blurred(jnp.array([[[[0.0], [1.0]]]]), stddev=1e3).ravel().round(3)
       Array([0.5, 0.5], dtype=float32)
     """
-    return gaussian_blur(images, sigma)
+    return gaussian_blur(images, stddev)
 
 
 def uniform_noise(

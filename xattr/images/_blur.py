@@ -12,11 +12,11 @@ Edges = Literal["renormalize", "zero"]
 
 def gaussian_blur(
     images: Float[Array, "n h w *c"],
-    sigma: float | Float[Array, ""] | Float[Array, " n"],
+    stddev: float | Float[Array, ""] | Float[Array, " n"],
     *,
     edges: Edges = "renormalize",
 ) -> Float[Array, "n h w *c"]:
-    r"""Images smoothed by a Gaussian of standard deviation `sigma`.
+    r"""Images smoothed by a Gaussian of standard deviation `stddev`.
 
     Rows, then columns, by the matrix with entries
 
@@ -24,16 +24,16 @@ def gaussian_blur(
 
     Args:
       images: images or maps, the spatial axes second and third.
-      sigma: in pixels, one for all or one per image; 0 leaves the image as it is.
+      stddev: in pixels, one for all or one per image; 0 leaves the image as it is.
       edges: what lies outside of the image. `renormalize`: nothing, and the weights
         inside sum to 1, so that constants stay constants. `zero`: zeros, so that
         borders fade.
 
     Returns:
-      The smoothed images; differentiable in `sigma` too.
+      The smoothed images; differentiable in `stddev` too.
 
     Raises:
-      ValueError: if `edges` is neither, or `sigma` is neither one nor `n` numbers.
+      ValueError: if `edges` is neither, or `stddev` is neither one nor `n` numbers.
 
     Example:
       >>> gaussian_blur(jnp.array([[[0.0, 3.0, 0.0]]]), 1e3).round(3)
@@ -46,15 +46,15 @@ def gaussian_blur(
     """
     if edges not in get_args(Edges):
         raise ValueError(f"`edges`={edges!r}; it must be 'renormalize' or 'zero'.")
-    sigma = jnp.asarray(sigma, images.dtype)
-    if sigma.shape not in ((), images.shape[:1]):
+    stddev = jnp.asarray(stddev, images.dtype)
+    if stddev.shape not in ((), images.shape[:1]):
         raise ValueError(
-            f"`sigma` has shape {sigma.shape}; it must be one number, or one for each "
-            f"of the {images.shape[0]} images."
+            f"`stddev` has shape {stddev.shape}; it must be one number, or one for "
+            f"each of the {images.shape[0]} images."
         )
     flat = images.reshape(*images.shape[:3], -1)
-    letter = "n" if sigma.ndim else ""
-    rows, columns = (_matrix(size, sigma, edges) for size in flat.shape[1:3])
+    letter = "n" if stddev.ndim else ""
+    rows, columns = (_matrix(size, stddev, edges) for size in flat.shape[1:3])
     # Differences between blurred images are taken: a device's fast products would
     # round them away.
     product = functools.partial(jnp.einsum, precision="highest")
@@ -63,22 +63,22 @@ def gaussian_blur(
     return flat.reshape(images.shape)
 
 
-def _matrix(size: int, sigma: Array, edges: Edges) -> Array:
+def _matrix(size: int, stddev: Array, edges: Edges) -> Array:
     """What each pixel of a line (first axis) takes of each (second axis)."""
-    place = jnp.arange(size, dtype=sigma.dtype)
-    square = (place[:, None] - place) ** 2
+    place = jnp.arange(size, dtype=stddev.dtype)
+    square = (place[:, None] - place[None]) ** 2
     # At this width nothing but the pixel itself counts, and nothing divides by zero.
-    sigma = jnp.maximum(sigma, 0.05)[..., None, None]
-    square = square.reshape((1,) * (sigma.ndim - 2) + square.shape)
-    weights = jnp.exp(-square / (2 * sigma**2))
+    stddev = jnp.maximum(stddev, 0.05)[..., None, None]
+    square = square.reshape((1,) * (stddev.ndim - 2) + square.shape)
+    weights = jnp.exp(-square / (2 * stddev**2))
     if edges == "renormalize":
         return weights / weights.sum(-1, keepdims=True)
-    return weights / _total(sigma)
+    return weights / _total(stddev)
 
 
-def _total(sigma: Array) -> Array:
+def _total(stddev: Array) -> Array:
     """Sum of the kernel over all integers, by its terms or by Poisson's formula."""
-    small = jnp.minimum(sigma, 2)
+    small = jnp.minimum(stddev, 2)
     terms = sum(jnp.exp(-(k**2) / (2 * small**2)) for k in range(1, 16))
-    wide = sigma * math.sqrt(2 * math.pi)
-    return jnp.where(sigma < 2, 1 + 2 * terms, wide)
+    wide = stddev * math.sqrt(2 * math.pi)
+    return jnp.where(stddev < 2, 1 + 2 * terms, wide)

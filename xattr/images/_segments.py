@@ -11,7 +11,7 @@ def segments(
     images: Float[np.ndarray, "n h w c"],
     *,
     scales: Sequence[float] = (50, 100, 150, 250, 500, 1200),
-    sigma: float = 0.8,
+    stddev: float = 0.8,
     min_size: int = 150,
     dilation: int = 5,
 ) -> Bool[np.ndarray, "n m h w"]:
@@ -22,7 +22,7 @@ def segments(
     Args:
       images: images in any units; each is scaled to [-1, 1] by its own extremes.
       scales: sizes of Felzenszwalb's segmentation; larger means fewer, larger regions.
-      sigma: width of the blur before it, in pixels.
+      stddev: width of the blur before it, in pixels.
       min_size: pixels under which a region is joined to a neighbor.
       dilation: pixels by which each region is widened, in a disk; 0 for none.
 
@@ -38,7 +38,7 @@ def segments(
     Example:
       >>> halves = np.zeros((1, 8, 8, 3), np.float32)
       >>> halves[:, :, 4:] = 1
-      >>> found = segments(halves, scales=[9], sigma=0, min_size=9, dilation=0)
+      >>> found = segments(halves, scales=[9], stddev=0, min_size=9, dilation=0)
       >>> found.shape, found[0, 1].sum(axis=0).tolist()
       ((1, 2, 8, 8), [0, 0, 0, 0, 8, 8, 8, 8])
 
@@ -53,7 +53,7 @@ def segments(
         raise ValueError("`scales` is empty; give at least one, such as `[100]`.")
     found = [
         np.concatenate(
-            [_regions(image, scale, sigma, min_size, dilation) for scale in scales]
+            [_regions(image, scale, stddev, min_size, dilation) for scale in scales]
         )
         for image in images
     ]
@@ -64,14 +64,14 @@ def segments(
 
 
 def _regions(
-    image: np.ndarray, scale: float, sigma: float, min_size: int, dilation: int
+    image: np.ndarray, scale: float, stddev: float, min_size: int, dilation: int
 ) -> np.ndarray:
     """Masks of one segmentation of one image."""
     felzenszwalb, distance = _backend()
     low, high = image.min(), image.max()
     scaled = 2 * (image - low) / max(high - low, np.finfo(np.float64).tiny) - 1
     labels = felzenszwalb(
-        scaled, scale=scale, sigma=sigma, min_size=min_size, channel_axis=-1
+        scaled, scale=scale, sigma=stddev, min_size=min_size, channel_axis=-1
     )
     masks = [labels == label for label in range(labels.max() + 1)]
     if dilation:

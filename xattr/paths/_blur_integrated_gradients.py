@@ -16,7 +16,7 @@ def blur_integrated_gradients(
     images: Float[Array, "n h w c"],
     targets: PyTree = None,
     *,
-    max_sigma: float = 50.0,
+    max_stddev: float = 50.0,
     num_steps: int = 100,
     edges: Edges = "zero",
     score: Score = logit,
@@ -37,7 +37,7 @@ def blur_integrated_gradients(
       model: differentiable function from a batch of images to outputs.
       images: images to explain, in the units that the model takes.
       targets: what `score` selects; when None, the classes predicted on the images.
-      max_sigma: $\sigma_{\max}$ in pixels, where all detail is gone.
+      max_stddev: $\sigma_{\max}$ in pixels, where all detail is gone.
       num_steps: $S$, gradients per image; memory does not grow with it.
       edges: what the blur finds outside of the image, as for
         `xattr.images.gaussian_blur`; with `zero` borders fade to zero.
@@ -51,13 +51,13 @@ def blur_integrated_gradients(
       score.
 
     Raises:
-      ValueError: if `images` are not `n h w c`, `max_sigma` <= 0 or `num_steps` < 1.
+      ValueError: if `images` are not `n h w c`, `max_stddev` <= 0 or `num_steps` < 1.
 
     Example:
       >>> import jax.numpy as jnp
       >>> model = lambda x: x[:, 0, 0]
       >>> x = jnp.array([[[[3.0], [0.0]]]])
-      >>> maps = blur_integrated_gradients(model, x, max_sigma=1e6, num_steps=2)
+      >>> maps = blur_integrated_gradients(model, x, max_stddev=1e6, num_steps=2)
       >>> round(float(maps.sum()), 3)
       3.0
 
@@ -74,10 +74,10 @@ def blur_integrated_gradients(
         raise ValueError(
             f"`images` has shape {images.shape}; only images `n h w c` can be blurred."
         )
-    if max_sigma <= 0 or num_steps < 1:
+    if max_stddev <= 0 or num_steps < 1:
         raise ValueError(
-            f"`max_sigma`={max_sigma} must be positive and `num_steps`={num_steps} at "
-            f"least 1."
+            f"`max_stddev`={max_stddev} must be positive and "
+            f"`num_steps`={num_steps} at least 1."
         )
     rows = images, resolve_targets(model, images, targets, chunk_size)
 
@@ -85,7 +85,7 @@ def blur_integrated_gradients(
         images, targets = rows
 
         def blurred(steps):
-            sigma = (index + steps) * (max_sigma / num_steps)
+            sigma = (index + steps) * (max_stddev / num_steps)
             return gaussian_blur(images, sigma.astype(images.dtype), edges=edges)
 
         slope = gradient_of_score(model, blurred(0.5), targets, score)

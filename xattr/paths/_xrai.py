@@ -22,7 +22,7 @@ def xrai(
     segments: Bool[Array, "n m h w"],
     baseline: Inexact[Array, "..."] | None = None,
     num_steps: int = 100,
-    min_pixels: int = 50,
+    min_new_pixels: int = 50,
     fast: bool = False,
     score: Score = logit,
     chunk_size: int | None = None,
@@ -36,7 +36,7 @@ def xrai(
 
     $$ \arg\max_R \; \tfrac{1}{|R \setminus M|} \sum_{R \setminus M} A_{ij}, $$
 
-    and these pixels get this mean. Regions that add fewer than `min_pixels` are
+    and these pixels get this mean. Regions that add fewer than `min_new_pixels` are
     dropped; pixels that are never reached get their mean of $A$.
 
     Args:
@@ -49,7 +49,7 @@ def xrai(
         (`jnp.stack([black, white])`). When None, two constants: each image's own least
         and greatest value, as in the authors' code.
       num_steps: gradients per image and baseline.
-      min_pixels: fewest new pixels for which a region is added.
+      min_new_pixels: fewest new pixels for which a region is added.
       fast: rank the regions once, by their mean over all of their pixels, and add them
         in this order.
       score: scalar being explained.
@@ -62,14 +62,14 @@ def xrai(
     Raises:
       TypeError: if `segments` is no array of booleans.
       ValueError: if `segments` is not `n m h w` with the images' sizes, or
-        `min_pixels` < 1; what `integrated_gradients` raises.
+        `min_new_pixels` < 1; what `integrated_gradients` raises.
 
     Example:
       >>> model = lambda x: (x * jnp.array([[[1.0], [3.0], [9.0]]])).sum((1, 2))
       >>> left = jnp.array([[[[True, True, False]]]])
       >>> xrai(
       ...     model, jnp.ones((1, 1, 3, 1)), segments=left,
-      ...     num_steps=1, min_pixels=1, baseline=jnp.zeros((1, 1, 3, 1))
+      ...     num_steps=1, min_new_pixels=1, baseline=jnp.zeros((1, 1, 3, 1))
       ... ).ravel()
       Array([2., 2., 9.], dtype=float32)
 
@@ -80,7 +80,7 @@ def xrai(
       The paper sums a region's attribution; the authors' code, and this, take the mean.
     """
     del key
-    _check(images, segments, min_pixels)
+    _check(images, segments, min_new_pixels)
     maps = integrated_gradients(
         model,
         images,
@@ -90,7 +90,9 @@ def xrai(
         score=score,
         chunk_size=chunk_size,
     ).max(-1)
-    add = jax.vmap(functools.partial(_add_regions, min_pixels=min_pixels, fast=fast))
+    add = jax.vmap(
+        functools.partial(_add_regions, min_new_pixels=min_new_pixels, fast=fast)
+    )
 
     def evaluate(rows, _):
         return add(*rows)
@@ -116,7 +118,7 @@ def _add_regions(
     attribution: Float[Array, "h w"],
     segments: Bool[Array, "m h w"],
     *,
-    min_pixels: int,
+    min_new_pixels: int,
     fast: bool,
 ) -> Float[Array, "h w"]:
     """The map of one image."""
@@ -132,11 +134,11 @@ def _add_regions(
         if fast:
             region = order[step]
             gain, added = _gains(masks[region][None], values, free)
-            return region, gain[0], added[0] >= min_pixels
+            return region, gain[0], added[0] >= min_new_pixels
         gain, added = _gains(masks, values, free)
-        gain = jnp.where(added >= min_pixels, gain, -jnp.inf)
+        gain = jnp.where(added >= min_new_pixels, gain, -jnp.inf)
         region = gain.argmax()
-        return region, gain[region], added[region] >= min_pixels
+        return region, gain[region], added[region] >= min_new_pixels
 
     def proceed(state):
         step, _, _, more = state
@@ -169,7 +171,7 @@ def _gains(masks: Array, values: Array, free: Array) -> tuple[Array, Array]:
     return jnp.where(counts > 0, sums / jnp.maximum(counts, 1), -jnp.inf), counts
 
 
-def _check(images: Array, segments: Array, min_pixels: int) -> None:
+def _check(images: Array, segments: Array, min_new_pixels: int) -> None:
     if not jnp.issubdtype(segments.dtype, jnp.bool_):
         raise TypeError(
             f"`segments` is an array of {segments.dtype}; it must be boolean, as from "
@@ -185,5 +187,5 @@ def _check(images: Array, segments: Array, min_pixels: int) -> None:
             f"{images.shape}; it must be `n m h w` for images `n h w c`, as from "
             f"`xattr.images.segments(images)`."
         )
-    if min_pixels < 1:
-        raise ValueError(f"`min_pixels`={min_pixels}; it must be at least 1.")
+    if min_new_pixels < 1:
+        raise ValueError(f"`min_new_pixels`={min_new_pixels}; it must be at least 1.")
