@@ -21,11 +21,23 @@ app.command()(sites)
 app.command()(models)
 
 
-@app.callback()
-def _root(version: bool = typer.Option(False, "--version", help="Show the version.")):
-    """Explain what image models decide: attribution maps of real photographs."""
-    if version:
+def _show_version(wanted: bool) -> None:
+    """Print the version and end."""
+    if wanted:
         from xattr import __version__
 
         typer.echo(f"xattr-jax {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False,
+        "--version",
+        help="Show the version.",
+        is_eager=True,
+        callback=_show_version,
+    ),
+) -> None:
+    """Explain what image models decide: attribution maps of real photographs."""

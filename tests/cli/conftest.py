@@ -1,0 +1,81 @@
+"""A small network in place of the real ones, and a folder of photographs."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import xattr
+from xattr.images import Preprocess
+
+CLASSES = ("tench, Tinca tinca", "Egyptian cat", "tiger cat", "crane", "crane")
+METHODS = "gradient,grad_cam,smoothgrad"
+
+
+def apply(params, images):
+    """Two convolutions, a pool, a line."""
+    x = images
+    for weight in params["kernels"]:
+        x = jax.lax.conv_general_dilated(
+            x, weight, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        x = jax.nn.relu(x)
+    return x.mean((1, 2)) @ params["head"]
+
+
+def network() -> SimpleNamespace:
+    first, second, third = jax.random.split(jax.random.key(3), 3)
+    params = {
+        "kernels": [
+            jax.random.normal(first, (3, 3, 3, 6)),
+            jax.random.normal(second, (3, 3, 6, 8)),
+        ],
+        "head": jax.random.normal(third, (8, len(CLASSES))),
+    }
+    return SimpleNamespace(
+        name="tiny",
+        model=xattr.from_function(apply, params),
+        preprocess=Preprocess(size=16, resize=16),
+        classes=CLASSES,
+        site="relu:1",
+    )
+
+
+@pytest.fixture
+def tiny(monkeypatch) -> SimpleNamespace:
+    """The command line's networks are all this one."""
+    pretrained = network()
+    monkeypatch.setattr(xattr.models, "load", lambda name, *, weights=None: pretrained)
+    return pretrained
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    """Five photographs in two folders, two of them with one name."""
+    folder = tmp_path / "photos"
+    for index, name in enumerate(["a/x", "a/y", "b/x", "b/X", "b/ü & <b>"]):
+        pixels = np.random.default_rng(index).integers(0, 255, (20, 24, 3), np.uint8)
+        path = folder / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    return folder
+
+
+@pytest.fixture
+def call(tmp_path):
+    """Run a command in-process: `call("explain", ...)`; results in `tmp_path/out`."""
+    from xattr.cli._app import app
+
+    def run(command: str, *arguments: object, out: Path | None = tmp_path / "out"):
+        words = [command, *map(str, arguments)]
+        if command == "explain" and out is not None:
+            words += ["--out", str(out)]
+        if command == "explain" and "--method" not in words:
+            words += ["--method", METHODS]
+        return CliRunner().invoke(app, words, catch_exceptions=False)
+
+    return run
