@@ -1,5 +1,6 @@
 import os
 import pickle
+import struct
 import zipfile
 
 import jax.numpy as jnp
@@ -163,6 +164,15 @@ def test_records_are_looked_up_in_the_archive_only(tmp_path, key):
 def test_packed_records_are_refused(tmp_path):
     path = write_archive(tmp_path / "w.pt", {"a": 1}, compression=zipfile.ZIP_DEFLATED)
     with pytest.raises(ValueError, match="is compressed"):
+        read_torch(path)
+
+
+def test_records_that_claim_more_than_the_file_are_refused(tmp_path):
+    path = write_tensors(tmp_path / "w.pt", {"a": SIX})
+    honest, claimed = struct.pack("<LL", 24, 24), struct.pack("<LL", 24, 2**31)
+    assert honest in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(honest, claimed))
+    with pytest.raises(ValueError, match="claim more bytes than the file has"):
         read_torch(path)
 
 
