@@ -135,7 +135,7 @@ def _advance(
     fraction: float,
 ) -> Float[Array, "..."]:
     """One image's shares after a step: least slopes first, until it went far enough."""
-    low, middle, high = (part.astype(alpha.dtype) for part in stage)
+    low, middle, high = (jnp.asarray(part, alpha.dtype) for part in stage)
     alpha = jnp.maximum(alpha, low)
     length = jnp.abs(way)
     left = (length * (1 - alpha)).sum() - (1 - middle) * length.sum()

@@ -172,7 +172,10 @@ def operation(equation: core.JaxprEqn) -> str:
     if primitive == "custom_jvp_call":
         inner = body(equation)
         if inner is not None and len(inner.jaxpr.eqns) == 1:
-            return call_name(inner.jaxpr.eqns[0]) or "custom_jvp"
+            (only,) = inner.jaxpr.eqns
+            # Where `jit` is disabled, the call inside `relu` is a bare maximum.
+            bare = "relu" if operation(only) == "relu" else "custom_jvp"
+            return call_name(only) or bare
     if primitive in _INLINED and call_name(equation) in _NAMED_CALLS:
         return call_name(equation)
     return _SHORT.get(primitive, primitive)
