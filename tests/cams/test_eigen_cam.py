@@ -35,12 +35,14 @@ def test_they_are_the_projection_on_the_first_singular_vector(shape, center):
         np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-7)
 
 
-def test_the_entry_farthest_from_zero_is_positive(key):
+def test_the_sign_is_that_of_the_evidence_for_the_target(key):
     net, images = networks.tiny_convnet(key), networks.images(4)
-    for method in (xattr.eigen_cam, xattr.eigen_grad_cam):
-        for x in (images, -images):
-            found = method(net, x, site="conv:0", center=True, relu=False)
-            assert (found.max((1, 2)) >= -found.min((1, 2))).all()
+    for target in range(5):
+        targets = jnp.full(4, target)
+        settings = {"site": "relu:0", "relu": False}
+        found = xattr.eigen_grad_cam(net, images, targets, **settings)
+        evidence = xattr.hires_cam(net, images, targets, **settings)
+        assert ((found * evidence).sum((1, 2)) > 0).all()
 
 
 def test_uncentered_maps_of_rectified_activations_need_no_relu(key):

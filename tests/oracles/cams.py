@@ -94,7 +94,7 @@ def eigen(m: np.ndarray, center: bool) -> np.ndarray:
         cells = cells - cells.mean(0)
     _, _, directions = np.linalg.svd(cells)
     projected = (cells @ directions[0]).reshape(m.shape[:2])
-    return projected if projected.max() >= -projected.min() else -projected
+    return projected if directions[0].sum() > 0 else -projected
 
 
 def _cellwise(a, g, term) -> np.ndarray:

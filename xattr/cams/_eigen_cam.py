@@ -36,7 +36,8 @@ def eigen_cam(
 
     $$ L = A v $$
 
-    The sign of $v$ is that for which the entry of $L$ farthest from zero is positive.
+    The sign of $v$ is that for which its entries sum to more than zero: cells of much
+    activation are positive.
 
     Args:
       model: function from a batch of images to outputs.
@@ -68,13 +69,14 @@ def eigen_cam(
       Array([[[ 5., 10.]]], dtype=float32)
 
     References:
-      [muhammad2020eigen]; [chung2025seg] for the sign.
+      [muhammad2020eigen].
 
     Notes:
       The paper has no ReLU. It changes nothing where activations are zero or positive
       and not centered: then the entries of the first singular vector share a sign.
 
-      pytorch-grad-cam centers (`center=True`) and leaves the sign to the decomposition.
+      pytorch-grad-cam centers (`center=True`) and leaves the sign to the decomposition;
+      its Seg-Eigen-CAM makes the entry farthest from zero positive.
 
       The component is found by an eigendecomposition of $A^T A$ or $A A^T$, whichever
       is smaller. It is not defined where the two largest singular values are equal.

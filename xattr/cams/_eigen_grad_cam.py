@@ -36,7 +36,8 @@ def eigen_grad_cam(
 
     $$ L = \mathrm{ReLU}(M v) $$
 
-    The sign of $v$ is that for which the entry of $L$ farthest from zero is positive.
+    The sign of $v$ is that for which its entries sum to more than zero: the map agrees
+    with that of `hires_cam`, the sum over the columns of $M$.
 
     Args:
       model: function from a batch of images to outputs.
@@ -67,11 +68,12 @@ def eigen_grad_cam(
       Array([[[0., 2.]]], dtype=float32)
 
     References:
-      [gildenblat2021pytorch], `EigenGradCAM`; [chung2025seg] for the sign.
+      [gildenblat2021pytorch], `EigenGradCAM`.
 
     Notes:
       pytorch-grad-cam leaves the sign to the decomposition: its map may be the negative
-      of this one.
+      of this one. That the entry farthest from zero be positive, as in Seg-Eigen-CAM,
+      is no remedy: it may belong to cells that speak against the target.
     """
     del key
 

@@ -7,13 +7,16 @@ from xattr.cams._site_gradient import Grid, Map
 
 
 def leading_projection(grid: Grid, center: bool) -> Map:
-    """Cells projected on the first right singular vector, largest entry positive."""
+    """Cells projected on the first right singular vector, its entries' sum positive."""
     n, i, j, d = grid.shape
     cells = grid.reshape(n, i * j, d).astype(jnp.promote_types(grid.dtype, "float32"))
     if center:
         cells = cells - cells.mean(axis=1, keepdims=True)
     projected = _by_channels(cells) if d <= i * j else _by_cells(cells)
-    return _signed(projected).reshape(n, i, j).astype(grid.dtype)
+    # Its inner product with the sum over channels has the sign of the entries' sum.
+    agreement = (projected * cells.sum(axis=2)).sum(axis=1, keepdims=True)
+    signed = jnp.where(agreement < 0, -projected, projected)
+    return signed.reshape(n, i, j).astype(grid.dtype)
 
 
 def _by_channels(cells: Array) -> Array:
@@ -24,8 +27,3 @@ def _by_channels(cells: Array) -> Array:
 def _by_cells(cells: Array) -> Array:
     squares, directions = jnp.linalg.eigh(jnp.einsum("npd,nqd->npq", cells, cells))
     return directions[..., -1] * jnp.sqrt(jnp.maximum(squares[:, -1:], 0))
-
-
-def _signed(projected: Array) -> Array:
-    flip = -projected.min(axis=1, keepdims=True) > projected.max(axis=1, keepdims=True)
-    return jnp.where(flip, -projected, projected)
