@@ -1,10 +1,14 @@
 """Methods' names as people write them."""
 
+_NAMES = {
+    "grad_cam_elementwise": "Grad-CAM, element-wise",
+    "hires_cam": "HiResCAM",
+    "layer_cam": "LayerCAM",
+    "eigen_cam": "Eigen-CAM",
+}
 _WORDS = {
     "cam": "CAM",
     "grad": "Grad",
-    "hires": "HiRes",
-    "hirescam": "HiResCAM",
     "smoothgrad": "SmoothGrad",
     "vargrad": "VarGrad",
     "xgrad": "XGrad",
@@ -27,6 +31,8 @@ def plain_name(method: str) -> str:
       >>> plain_name("input_x_gradient"), plain_name("shapley_cam")
       ('Input × gradient', 'Shapley-CAM')
     """
+    if method in _NAMES:
+        return _NAMES[method]
     stem = method.removesuffix("_plus_plus")
     words = [_WORDS.get(word, word) for word in stem.split("_") if word]
     text = " ".join(words)
