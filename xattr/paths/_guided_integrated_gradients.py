@@ -63,7 +63,7 @@ def guided_integrated_gradients(
         `fraction` is not in (0, 1] or `max_distance` < 0.
 
     Example:
-      >>> model = lambda x: (x * jnp.array([2.0, 5.0])).sum(1)[:, None]
+      >>> model = lambda x: (x * jnp.array([[2.0, 5.0]])).sum(1)[:, None]
       >>> guided_integrated_gradients(model, jnp.array([[3.0, 4.0]]), num_steps=4)
       Array([[ 6., 20.]], dtype=float32)
 

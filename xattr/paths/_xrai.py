@@ -65,7 +65,7 @@ def xrai(
         `min_new_pixels` < 1; what `integrated_gradients` raises.
 
     Example:
-      >>> model = lambda x: (x * jnp.array([[[1.0], [3.0], [9.0]]])).sum((1, 2))
+      >>> model = lambda x: (x * jnp.array([[[[1.0], [3.0], [9.0]]]])).sum((1, 2))
       >>> left = jnp.array([[[[True, True, False]]]])
       >>> xrai(
       ...     model, jnp.ones((1, 1, 3, 1)), segments=left,
