@@ -7,6 +7,7 @@ from jaxtyping import install_import_hook
 with install_import_hook("xattr", "beartype.beartype"):
     import xattr  # noqa: F401
 
+jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")
 

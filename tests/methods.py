@@ -21,6 +21,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "blur_integrated_gradients": {"num_steps": 6, "max_stddev": 4.0},
     "xrai": {"num_steps": 4},
     "integrated_grad_cam": {"num_steps": 5},
+    # Above the last site this network is linear, where noise changes nothing.
+    "smooth_grad_cam_plus_plus": {"site": "conv:1"},
     "occlusion": {"window": (4, 3), "stride": (3, 2)},
 }
 COMBINED = {
@@ -62,9 +64,8 @@ def _xrai(model, images, targets=None, **options):
 def _case(name: str) -> Case:
     row = METHODS[name]
     method: Any = COMBINED.get(name, row.method)
-    options = dict(SMALL.get(name, {}))
-    if row.site:
-        options["site"] = SITE
+    options = {"site": SITE} if row.site else {}
+    options |= SMALL.get(name, {})
     if name == "xrai":
         method = _xrai
     if name == "expected_gradients":
