@@ -76,7 +76,7 @@ def assert_reads_or_refuses(data: bytes) -> None:
             assert pixels.dtype == np.uint8
             assert pixels.shape[2:] == (3,)
             assert 0 < pixels.shape[0] * pixels.shape[1] <= MEGAPIXEL
-    assert time.perf_counter() - start < 5
+    assert time.perf_counter() - start < 10
     assert peak_mebibytes() - before < 200
 
 
