@@ -1,6 +1,7 @@
 """What a model, a score and a method are: types only."""
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 from jaxtyping import Array, Float, Inexact, PRNGKeyArray, PyTree
 
@@ -20,16 +21,6 @@ class Score(Protocol):
     def __call__(self, outputs: PyTree, targets: PyTree, /) -> Float[Array, " n"]: ...
 
 
-class Method(Protocol):
-    """An explanation of each image: `n h w c`, `n h w 1` or `n i j`."""
-
-    def __call__(
-        self,
-        model: Predictor,
-        images: Images,
-        targets: PyTree = None,
-        /,
-        *,
-        key: Keys | None = None,
-        **hyperparameters: Any,
-    ) -> Inexact[Array, "n ..."]: ...
+# An explanation of each image, `n h w c`, `n h w 1` or `n i j`, as
+# `method(model, images, targets=None, *, key=None, **hyperparameters)`.
+Method = Callable[..., Inexact[Array, "n ..."]]
