@@ -71,19 +71,22 @@ def finer(
     *,
     num_rivals: int = 3,
     strength: float = 1.0,
+    constant_weights: bool = True,
 ) -> Float[Array, " n"]:
     r"""What tells the target class $c$ from the classes that resemble it most.
 
     $$ s = \frac{\sum_{i \in R} p_i (z_c - a z_i)}{\sum_{i \in R} p_i} $$
 
-    with $R$ the `num_rivals` classes whose logits are closest to $z_c$, chosen and
-    weighted by constants (no gradient flows through $R$ and $p$).
+    with $R$ the `num_rivals` classes whose logits are closest to $z_c$, and $p$ the
+    probabilities. A CAM of it is the mean, weighted by $p$, of those of $z_c - a z_i$.
 
     Args:
       outputs: one logit per class.
       targets: class indices.
       num_rivals: number of similar classes; at most one less than there are classes.
       strength: $a$, how much of the rivals is taken away; 0 gives the logit.
+      constant_weights: whether $p$ is a constant to gradients; the authors' code
+        differentiates it too, which is no longer a mean of CAMs.
 
     Example:
       >>> finer(jnp.array([[5.0, 3.0, 3.0, -9.0]]), jnp.array([0]), num_rivals=2)
@@ -102,11 +105,11 @@ def finer(
     own = jax.nn.one_hot(targets, outputs.shape[1], dtype=bool)
     distance = jax.lax.stop_gradient(jnp.abs(outputs - target[:, None]))
     _, rivals = jax.lax.top_k(-jnp.where(own, jnp.inf, distance), num_rivals)
-    p = jax.lax.stop_gradient(
-        jnp.take_along_axis(jax.nn.softmax(outputs), rivals, axis=1)
-    )
-    lead = target[:, None] - strength * jnp.take_along_axis(outputs, rivals, axis=1)
-    return (p * lead).sum(axis=1) / p.sum(axis=1)
+    rival = jnp.take_along_axis(outputs, rivals, axis=1)
+    # Probabilities over their sum: no quotient of two that are nearly zero.
+    weights = jax.nn.softmax(rival)
+    weights = jax.lax.stop_gradient(weights) if constant_weights else weights
+    return (weights * (target[:, None] - strength * rival)).sum(axis=1)
 
 
 def rest(outputs: Logits, targets: Classes) -> Float[Array, " n"]:
