@@ -1,4 +1,4 @@
-"""Algorithm 1 of Kapishnikov et al. 2021 in values of pixels, as its authors run it."""
+"""The algorithm of Kapishnikov et al. 2021 in values of pixels, as its authors run it."""
 
 from collections.abc import Callable
 

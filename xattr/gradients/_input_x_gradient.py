@@ -48,7 +48,7 @@ def input_x_gradient(
       Array([18., 32.], dtype=float32)
 
     References:
-      [shrikumar2016not], section 2.
+      [shrikumar2016not], where it is compared with DeepLIFT.
     """
     del key
     return images * gradient(model, images, targets, score=score, chunk_size=chunk_size)

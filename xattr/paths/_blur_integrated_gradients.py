@@ -63,7 +63,7 @@ def blur_integrated_gradients(
       3.0
 
     References:
-      [xu2020attribution], eq. 6 and 7.
+      [xu2020attribution], the definition of blur integrated gradients.
 
     Notes:
       The authors' code takes the gradient at the beginning of each step and the

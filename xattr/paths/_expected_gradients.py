@@ -62,7 +62,7 @@ def expected_gradients(
       Array([10., 15.], dtype=float32)
 
     References:
-      [erion2021improving], eq. 2 and 3; [lundberg2017unified] for the noise.
+      [erion2021improving], the definition of expected gradients.
 
     Notes:
       The paper draws $t$ independently. One draw from each of $S$ equal parts of [0, 1]

@@ -68,7 +68,7 @@ def guided_integrated_gradients(
       Array([[ 6., 20.]], dtype=float32)
 
     References:
-      [kapishnikov2021guided], algorithm 1 and eq. 5 to 7.
+      [kapishnikov2021guided], adaptive paths with anchors.
 
     Notes:
       As the authors' code, but for three things. Shares of the way are kept instead of
