@@ -1,4 +1,4 @@
-"""Entry of the command `xattr-jax`, which says so when another `xattr` is in the way."""
+"""Entry of the command `xattr-jax`; says so when another `xattr` is in the way."""
 
 import sys
 

@@ -64,7 +64,7 @@ def _xrai(model, images, targets=None, **options):
 def _case(name: str) -> Case:
     row = METHODS[name]
     method: Any = COMBINED.get(name, row.method)
-    options = {"site": SITE} if row.site else {}
+    options: dict[str, Any] = {"site": SITE} if row.site else {}
     options |= SMALL.get(name, {})
     if name == "xrai":
         method = _xrai

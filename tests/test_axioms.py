@@ -104,9 +104,10 @@ def first_image_everywhere(model, images, targets=None, **options):
 
 
 def shifted(model, images, targets=None, **options):
-    return xattr.gradient(model, images, targets) + jnp.linspace(1, 2, 12)[
-        None, None, :, None
-    ]
+    return (
+        xattr.gradient(model, images, targets)
+        + jnp.linspace(1, 2, 12)[None, None, :, None]
+    )
 
 
 def by_chunk(model, images, targets=None, *, chunk_size=None, **options):

@@ -19,7 +19,7 @@ def model():
     return tiny_convnet(jax.random.key(1), smooth=False)
 
 
-@pytest.fixture(params=CASES.values(), ids=CASES.keys())
+@pytest.fixture(params=CASES.values(), ids=list(CASES))
 def case(request):
     return request.param
 

@@ -86,14 +86,6 @@ if TYPE_CHECKING:
     )
     from xattr._model import Model, from_function, from_linen, from_nnx
     from xattr._scores import box, finer, logit, margin, probability, rest, segment
-    from xattr.gradients import gradient, input_x_gradient
-    from xattr.paths import (
-        blur_integrated_gradients,
-        expected_gradients,
-        guided_integrated_gradients,
-        integrated_gradients,
-        xrai,
-    )
     from xattr.cams import (
         cam,
         eigen_cam,
@@ -108,6 +100,14 @@ if TYPE_CHECKING:
         shapley_cam,
         smooth_grad_cam_plus_plus,
         xgrad_cam,
+    )
+    from xattr.gradients import gradient, input_x_gradient
+    from xattr.paths import (
+        blur_integrated_gradients,
+        expected_gradients,
+        guided_integrated_gradients,
+        integrated_gradients,
+        xrai,
     )
     from xattr.perturbations import (
         OcclusionResponse,

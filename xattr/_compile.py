@@ -90,7 +90,8 @@ def _check(name: str, arguments: dict[str, Any]) -> None:
             f"`model` is a {type(model).__name__}; {name} needs a function from a "
             f"batch of images to outputs, such as `xattr.from_function(apply, params)`."
         )
-    if any(base.__module__.startswith("flax.nnx") for base in type(model).__mro__):
+    kinds = inspect.getmro(type(model))
+    if any(kind.__module__.startswith("flax.nnx") for kind in kinds):
         raise TypeError(
             "`model` is an NNX module, whose batch statistics and dropout may be in "
             f"training mode. Call `xattr.{name}(xattr.from_nnx(model), images, ...)`."

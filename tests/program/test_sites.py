@@ -137,10 +137,12 @@ def test_nnx_module_is_left_untouched_and_put_in_evaluation_mode():
     model = xattr.from_nnx(module)
     first, second = model(images(2)), model(images(2))
     assert jnp.array_equal(first, second)  # dropout is off
-    assert not module.features.layers[0].drop.deterministic
+    first_block = module.features.layers[0]
+    assert isinstance(first_block, Block)
+    assert not first_block.drop.deterministic
     after = nnx.split(module)
     assert before[0] == after[0]
-    assert type(module.features.layers[0]) is Block
+    assert type(first_block) is Block
 
 
 def test_shared_module_is_ambiguous_by_path_and_clear_by_name():

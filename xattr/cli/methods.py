@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 import xattr
 from xattr._types import Method
@@ -39,8 +39,8 @@ class MethodRow:
     prepare: Prepare | None = None
 
 
-def _row(method: Method, *, name: str = "", **traits: Any) -> MethodRow:
-    name = name or method.__name__  # type: ignore[attr-defined]
+def _row(method: Method, **traits: Any) -> MethodRow:
+    name = method.__name__
     summary = (method.__doc__ or "").strip().splitlines()[0]
     family = method.__module__.split(".")[1]
     return MethodRow(name, family, method, summary, **traits)
@@ -58,13 +58,13 @@ def _combined(combinator: Callable[[Method], Method], **traits: Any) -> MethodRo
     )
 
 
-def black_grey_white(images: Float[np.ndarray, "n h w c"]) -> dict[str, Array]:
+def black_grey_white(images: Float[np.ndarray, "n h w c"]) -> dict[str, Any]:
     """Three plain images as the data set of expected gradients."""
     levels = jnp.array([0.0, 0.5, 1.0])[:, None, None, None]
     return {"baselines": jnp.broadcast_to(levels, (3, *images.shape[1:]))}
 
 
-def superpixels(images: Float[np.ndarray, "n h w c"]) -> dict[str, Array]:
+def superpixels(images: Float[np.ndarray, "n h w c"]) -> dict[str, Any]:
     """The segments of XRAI, and paths from both black and white."""
     levels = jnp.array([0.0, 1.0])[:, None, None, None, None]
     return {

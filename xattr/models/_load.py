@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xattr import program
 from xattr._model import Model, from_nnx
 from xattr.images._preprocess import Preprocess
 from xattr.models._bundled import bundled_weights, class_names
@@ -51,6 +52,7 @@ def load(
     normalize: Normalize | None = None,
     preprocess: Preprocess | None = None,
     classes: Sequence[str] | None = None,
+    rewrite: bool = True,
 ) -> Pretrained:
     """Return a network with its weights, preprocessing and class names.
 
@@ -64,6 +66,8 @@ def load(
       preprocess: resizing and cut of photographs, likewise.
       classes: names of the classes, likewise. By default those that `name` stands
         for, or "class 0", "class 1", … if the weights have another number.
+      rewrite: put convolutions in the form that is fastest on a CPU, see
+        `xattr.program.rewrite`; outputs and gradients change by rounding only.
 
     Returns:
       The network as a `Model`, in evaluation mode, and what goes with it.
@@ -87,9 +91,10 @@ def load(
     """
     preset = find_preset(name)
     network = load_network(name, weights=weights, normalize=normalize)
+    model = from_nnx(network)
     return Pretrained(
         name,
-        from_nnx(network),
+        program.rewrite(model) if rewrite else model,
         preprocess or preset.preprocess,
         _classes(classes, preset.labels, _num_classes(network)),
         preset.site,

@@ -11,7 +11,7 @@ from typing import Any
 
 from jax.extend import core
 
-from xattr.program._trace import body, is_literal
+from xattr.program._trace import Equation, body, is_literal
 
 _SPATIAL = {0: "", 1: "w", 2: "hw", 3: "dhw"}
 
@@ -37,7 +37,7 @@ _SAME_RANK = {
 }
 
 
-def result_axes(equation: core.JaxprEqn, operands: Sequence[str]) -> list[str]:
+def result_axes(equation: Equation, operands: Sequence[str]) -> list[str]:
     """Axes of each result of an equation, from those of its operands."""
     primitive = equation.primitive.name
     ranks = [len(variable.aval.shape) for variable in equation.outvars]
@@ -94,7 +94,7 @@ def _merge(candidates: Sequence[str], rank: int) -> str:
 
 
 def _elementwise(
-    equation: core.JaxprEqn, shape: tuple[int, ...], operands: Sequence[str]
+    equation: Equation, shape: tuple[int, ...], operands: Sequence[str]
 ) -> str:
     alike = [
         axes
@@ -108,7 +108,7 @@ def _without(axes: str, dropped: Sequence[int]) -> str:
     return "".join(a for place, a in enumerate(axes) if place not in dropped)
 
 
-def _conv(equation: core.JaxprEqn, operands: Sequence[str]) -> str:
+def _conv(equation: Equation, operands: Sequence[str]) -> str:
     dims = equation.params["dimension_numbers"]
     batch, channel, *spatial = dims.out_spec
     letters = ["?"] * len(dims.out_spec)
@@ -120,7 +120,7 @@ def _conv(equation: core.JaxprEqn, operands: Sequence[str]) -> str:
     return "".join(letters)
 
 
-def _dot(equation: core.JaxprEqn, operands: Sequence[str]) -> str:
+def _dot(equation: Equation, operands: Sequence[str]) -> str:
     (contract_l, contract_r), (batch_l, batch_r) = equation.params["dimension_numbers"]
     left, right = operands
     shared = _merge(
@@ -140,15 +140,15 @@ def _dot(equation: core.JaxprEqn, operands: Sequence[str]) -> str:
     return shared + free_left + free_right
 
 
-def _transpose(equation: core.JaxprEqn, operands: Sequence[str]) -> str:
+def _transpose(equation: Equation, operands: Sequence[str]) -> str:
     return "".join(operands[0][i] for i in equation.params["permutation"])
 
 
-def _squeeze(equation: core.JaxprEqn, operands: Sequence[str]) -> str:
+def _squeeze(equation: Equation, operands: Sequence[str]) -> str:
     return _without(operands[0], equation.params["dimensions"])
 
 
-def _broadcast(equation: core.JaxprEqn, operands: Sequence[str]) -> str:
+def _broadcast(equation: Equation, operands: Sequence[str]) -> str:
     shape = equation.outvars[0].aval.shape
     before = equation.invars[0].aval.shape
     letters = ["?"] * len(shape)
@@ -158,7 +158,7 @@ def _broadcast(equation: core.JaxprEqn, operands: Sequence[str]) -> str:
     return "".join(letters)
 
 
-def _reshape(equation: core.JaxprEqn, operands: Sequence[str]) -> str:
+def _reshape(equation: Equation, operands: Sequence[str]) -> str:
     """Axes that keep their extent; those of size one pair up with known ones first."""
     before = equation.invars[0].aval.shape
     after = equation.outvars[0].aval.shape
@@ -204,7 +204,7 @@ def reshaped_groups(
     return groups
 
 
-def _loop(equation: core.JaxprEqn, operands: Sequence[str]) -> list[str]:
+def _loop(equation: Equation, operands: Sequence[str]) -> list[str]:
     """A loop keeps its state's layout."""
     params = equation.params
     ranks = [len(v.aval.shape) for v in equation.outvars]

@@ -5,12 +5,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.extend import core
 from jaxtyping import PyTree
 
 from xattr._model import Model
 from xattr._types import Images, Predictor
-from xattr.program._trace import entered, run_equation, trace
+from xattr.program._trace import Equation, entered, run_equation, trace
 
 
 def rewrite(model: Predictor) -> Model:
@@ -41,7 +40,7 @@ class _Rewritten(NamedTuple):
         return trace(model, images).run(images, evaluate=_evaluate)
 
 
-def _evaluate(equation: core.JaxprEqn, operands: Sequence[Any]) -> list[Any]:
+def _evaluate(equation: Equation, operands: Sequence[Any]) -> list[Any]:
     if equation.primitive.name == "conv_general_dilated":
         form = _form(equation)
         if form is not None:
@@ -50,7 +49,7 @@ def _evaluate(equation: core.JaxprEqn, operands: Sequence[Any]) -> list[Any]:
     return run_equation(equation, operands)
 
 
-def _form(equation: core.JaxprEqn) -> Callable[[Any, Any], Any] | None:
+def _form(equation: Equation) -> Callable[[Any, Any], Any] | None:
     """A faster form of a convolution, as a call named `conv`; None to leave it."""
     params = equation.params
     dims = params["dimension_numbers"]

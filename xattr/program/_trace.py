@@ -59,19 +59,22 @@ _SHORT = {
     "convert_element_type": "convert",
 }
 
+# A `JaxprEqn`; its variables have a shape and a type, which its class does not promise.
+Equation = Any
+
 # Address of an equation: its index, after the indices of the inlined calls around it.
 Address = tuple[int, ...]
 
 
 # Results of an equation, from its operands.
-Evaluate = Callable[[core.JaxprEqn, Sequence[Any]], list[Any]]
+Evaluate = Callable[[Equation, Sequence[Any]], list[Any]]
 
 
 class Output(NamedTuple):
     """One result of one equation."""
 
     address: Address
-    index: int
+    place: int
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Program:
 
     jaxpr: core.ClosedJaxpr
     leaves: tuple[Any, ...]
-    outputs: jax.tree_util.PyTreeDef
+    outputs: Any
 
     def run(
         self,
@@ -127,14 +130,14 @@ def is_literal(atom: Any) -> bool:
     return isinstance(atom, core.Literal)
 
 
-def inlined(equation: core.JaxprEqn) -> core.ClosedJaxpr | None:
+def inlined(equation: Equation) -> core.ClosedJaxpr | None:
     """The body of a call that is read in place; None for any other equation."""
     if equation.primitive.name not in _INLINED or call_name(equation) in _NAMED_CALLS:
         return None
     return body(equation)
 
 
-def body(equation: core.JaxprEqn) -> core.ClosedJaxpr | None:
+def body(equation: Equation) -> core.ClosedJaxpr | None:
     """The program that an equation calls once with its own operands, if it does."""
     for parameter in ("jaxpr", "call_jaxpr"):
         inner = equation.params.get(parameter)
@@ -146,7 +149,7 @@ def body(equation: core.JaxprEqn) -> core.ClosedJaxpr | None:
     return None
 
 
-def inner_programs(equation: core.JaxprEqn) -> Iterator[core.Jaxpr]:
+def inner_programs(equation: Equation) -> Iterator[core.Jaxpr]:
     """Every program that an equation holds: loop bodies, branches, called functions."""
     for value in equation.params.values():
         for item in value if isinstance(value, (tuple, list)) else (value,):
@@ -155,13 +158,13 @@ def inner_programs(equation: core.JaxprEqn) -> Iterator[core.Jaxpr]:
                 yield inner
 
 
-def call_name(equation: core.JaxprEqn) -> str:
+def call_name(equation: Equation) -> str:
     """The name of the function that a call equation calls; empty if it has none."""
     name = equation.params.get("name")
     return name if isinstance(name, str) else ""
 
 
-def operation(equation: core.JaxprEqn) -> str:
+def operation(equation: Equation) -> str:
     """What an equation computes, in the words that users know: conv, relu, add..."""
     primitive = equation.primitive.name
     if primitive == "max" and any(
@@ -181,13 +184,13 @@ def operation(equation: core.JaxprEqn) -> str:
     return _SHORT.get(primitive, primitive)
 
 
-def scope(equation: core.JaxprEqn) -> tuple[str, ...]:
+def scope(equation: Equation) -> tuple[str, ...]:
     """Module path of an equation, without the wrappers of JAX's transformations."""
     plain = re.sub(r"\w+\(|\)", "", str(equation.source_info.name_stack))
     return tuple(part for part in plain.split("/") if part)
 
 
-def run_equation(equation: core.JaxprEqn, operands: Sequence[Any]) -> list[Any]:
+def run_equation(equation: Equation, operands: Sequence[Any]) -> list[Any]:
     """Results of one equation, None in the place of those that nothing reads."""
     variables: dict[Any, Any] = {}
     for atom, value in zip(equation.invars, operands, strict=True):
@@ -248,7 +251,7 @@ def _run(
     return [read(atom) for atom in jaxpr.outvars]
 
 
-def entered(equation: core.JaxprEqn) -> contextlib.AbstractContextManager[None]:
+def entered(equation: Equation) -> contextlib.AbstractContextManager[Any]:
     """The scope of an equation's module, for what is computed in its place."""
     path = "/".join(scope(equation))
     return jax.named_scope(path) if path else contextlib.nullcontext()
