@@ -1,4 +1,4 @@
-"""The algorithm of Kapishnikov et al. 2021 in values of pixels, as its authors run it."""
+"""The algorithm of Kapishnikov et al. 2021 in values of pixels, as published code."""
 
 from collections.abc import Callable
 
