@@ -1,6 +1,7 @@
 """The same network and photographs on both sides, and how far their maps are apart."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -131,6 +132,17 @@ def case(
         if not torch.equal(module(found.inputs).argmax(dim=1), found.targets):
             raise ValueError(f"{name}: the two sides predict different classes.")
     return found
+
+
+@contextlib.contextmanager
+def float64() -> Iterator[None]:
+    """Both sides in float64; captum's quadrature nodes have torch's default type."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        with jax.enable_x64(True):
+            yield
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def to_torch(images: Float[Array, "n h w c"]) -> torch.Tensor:

@@ -31,7 +31,7 @@ import jax
 import numpy as np
 
 from benchmarks import _captum, _photographs, _pytorch_grad_cam, _report
-from benchmarks._case import LAYERS, Case, Comparison, case, difference
+from benchmarks._case import LAYERS, Case, Comparison, case, difference, float64
 
 TOLERANCE = 1e-3
 CLAIM = f"maps agree with those of captum and pytorch-grad-cam to {TOLERANCE} relative"
@@ -79,14 +79,14 @@ def _dithered(
 ) -> tuple[Case, Case]:
     """The same input without equal pixels, in both precisions."""
     single = case(name, weights, photographs, dithered=True)
-    with jax.enable_x64(True):
+    with float64():
         return single, case(name, weights, photographs, dithered=True)
 
 
 def _settled(comparison: Comparison, single: Case, double: Case) -> dict[str, Any]:
     """What rounding does to either side, and what is left without it."""
     [(ours_single, theirs_single)] = comparison.pairs(single)
-    with jax.enable_x64(True):
+    with float64():
         [(ours, theirs)] = comparison.pairs(double)
     return {
         "float64": difference(ours, theirs),
