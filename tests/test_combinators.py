@@ -146,6 +146,23 @@ def test_bound_arrays_are_data(key):
     np.testing.assert_allclose(outside, wanted, atol=1e-7)
 
 
+@pytest.mark.parametrize("combine", [xattr.smoothgrad, xattr.vargrad])
+def test_arrays_stay_with_their_images(combine, key):
+    """Three images and three pairs to a chunk: nothing but care keeps them aligned."""
+    x, base, keys = images(3), images(3, seed=4), jax.random.split(key, 3)
+
+    def explain(rows):
+        inner = functools.partial(
+            xattr.integrated_gradients, num_steps=2, baseline=base[rows]
+        )
+        method = combine(inner, num_samples=3)
+        return method(MODEL, x[rows], key=keys[rows], chunk_size=3)
+
+    maps, alone = explain(slice(None)), explain(slice(1, 2))
+    size = float(jnp.abs(alone).max())
+    np.testing.assert_allclose(maps[1:2], alone, rtol=1e-4, atol=1e-5 * size)
+
+
 def test_equal_combinations_are_equal_and_compile_once(key):
     def make(num_steps=2):
         inner = functools.partial(xattr.integrated_gradients, num_steps=num_steps)

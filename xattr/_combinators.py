@@ -86,7 +86,8 @@ def _smoothgrad(
             model, images, targets, key=keys, chunk_size=chunk_size, **options
         )
 
-    total = sum_all(evaluate, rows, num=num_samples, chunk_size=chunk_size)
+    together = _holds_arrays(method, options)
+    total = _sum_samples(evaluate, rows, num_samples, chunk_size, together)
     return total / num_samples
 
 
@@ -153,7 +154,8 @@ def _vargrad(
         change = explain(images, targets, key=keys) - clean
         return change, change**2
 
-    sums = sum_all(evaluate, (rows, clean), num=num_samples, chunk_size=chunk_size)
+    together = _holds_arrays(method, options)
+    sums = _sum_samples(evaluate, (rows, clean), num_samples, chunk_size, together)
     mean, mean_square = (total / num_samples for total in sums)
     return jnp.maximum(mean_square - mean**2, 0)
 
@@ -303,6 +305,30 @@ def _check_noise(num_samples: int, stddev: float) -> None:
         raise ValueError(
             f"`stddev`={stddev}; it must be at least 0, a share of the image's range."
         )
+
+
+def _holds_arrays(method: Method, options: dict[str, Any]) -> bool:
+    return any(hasattr(leaf, "dtype") for leaf in jax.tree.leaves((method, options)))
+
+
+def _sum_samples(
+    evaluate: Any, rows: PyTree, num: int, chunk_size: int | None, together: bool
+) -> PyTree:
+    """Sum over samples, of all images at a time where `together`.
+
+    Arrays given to the inner method (segments, a baseline per image) may belong to the
+    images of the batch, and chunks of pairs would lose which belongs to which.
+    """
+    if not together:
+        return sum_all(evaluate, rows, num=num, chunk_size=chunk_size)
+    n = jax.tree.leaves(rows)[0].shape[0]
+
+    def sample(_, index):
+        results = evaluate(rows, jnp.broadcast_to(index, (n,)))
+        return jax.tree.map(lambda x: x[None], results)
+
+    sums = sum_all(sample, jnp.zeros(1), num=num, chunk_size=1)
+    return jax.tree.map(lambda x: x[0], sums)
 
 
 def _noise_rows(
