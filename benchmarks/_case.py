@@ -16,7 +16,7 @@ from benchmarks import _photographs, _torchvision
 from xattr.models import load, load_network
 
 Maps = Float[np.ndarray, "n ..."]
-# What is black in an image has, in these, no two pixels that are equal.
+# Noise of this much leaves an 8-bit photograph the same, and no two pixels equal.
 _HALF_LEVEL = 0.5 / 255
 
 # The last spatial block under torchvision's name.
