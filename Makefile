@@ -12,7 +12,7 @@ demo: $(READY)
 
 # Make the environment and run the tests, doctests included.
 test: $(READY)
-	$(BIN)/python -m pytest --doctest-modules xattr tests
+	$(BIN)/python -m pytest -n auto --doctest-modules xattr tests
 
 # Style, types, architecture.
 check: $(READY)
@@ -44,13 +44,13 @@ oldest-jax:
 	$(OLDEST_PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet --upgrade pip
 	.venv-oldest/bin/python -m pip install --quiet --editable ".[test]" jax==0.10.0 jaxlib==0.10.0
-	.venv-oldest/bin/python -m pytest tests
+	.venv-oldest/bin/python -m pytest -n auto tests
 
 newest-jax:
 	$(NEWEST_PYTHON) -m venv .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --upgrade pip
 	.venv-newest/bin/python -m pip install --quiet --upgrade --editable ".[test]" jax jaxlib
-	.venv-newest/bin/python -m pytest tests
+	.venv-newest/bin/python -m pytest -n auto tests
 
 # The libraries that results are compared with, in an environment of their own.
 PEERS = .venv-peers/.ready

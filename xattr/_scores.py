@@ -93,7 +93,7 @@ def finer(
       Array([2.], dtype=float32)
 
     References:
-      [zhang2025finer], eq. 3 and 6.
+      [zhang2025finer].
     """
     outputs = _logits(outputs)
     if not 1 <= num_rivals < outputs.shape[1]:

@@ -193,7 +193,8 @@ def assert_flip_equivariant(
 
     Example:
       >>> import xattr
-      >>> model = lambda x: (x * jnp.arange(3.0)[:, None]).sum((1, 2, 3))[:, None]
+      >>> ramp = jnp.arange(3.0)[None, None, :, None]
+      >>> model = lambda x: (x * ramp).sum((1, 2, 3))[:, None]
       >>> x, target = jnp.ones((1, 2, 3, 1)), jnp.array([0])
       >>> assert_flip_equivariant(xattr.gradient, model, x, target)
     """
