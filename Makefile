@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test check slow browser newest-jax oldest-jax matrix peers parity bench clean
+.PHONY: demo test check slow browser newest-jax oldest-jax matrix peers parity clean
 
 # Make the environment and explain the bundled photographs.
 demo: $(READY)

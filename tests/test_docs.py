@@ -3,7 +3,11 @@
 import re
 from pathlib import Path
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
 import pytest
+from flax import linen, nnx
 
 import xattr
 from xattr.cli.methods import METHODS
@@ -25,6 +29,38 @@ def test_every_name_in_the_documents_exists():
             value = xattr
             for name in dotted.strip(".").split("."):
                 value = getattr(value, name)
+
+
+class OneImage(eqx.Module):
+    conv: eqx.nn.Conv2d
+    head: eqx.nn.Linear
+
+    def __call__(self, x):
+        return self.head(jax.nn.relu(self.conv(x)).mean((1, 2)))
+
+
+class Dense(linen.Module):
+    @linen.compact
+    def __call__(self, x):
+        return linen.Dense(4)(x.reshape(len(x), -1))
+
+
+def test_the_example_of_the_readme_runs(key):
+    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    batch = jax.random.uniform(key, (2, 8, 8, 3))
+    conv = eqx.nn.Conv2d(3, 4, 3, key=key)
+    names = {
+        "nnx_module": nnx.Conv(3, 4, (3, 3), rngs=nnx.Rngs(0)),
+        "linen_module": Dense(),
+        "variables": Dense().init(key, batch),
+        "equinox_module": OneImage(conv, eqx.nn.Linear(4, 5, key=key)),
+        "images": batch,
+        "labels": jnp.array([1, 2]),
+    }
+    exec(example, names)
+    assert names["cams"].shape == (2, 6, 6)
+    assert names["maps"].shape == names["smooth"].shape == batch.shape
+    assert len(names["figure"].axes) >= 6
 
 
 def test_every_cited_work_is_listed():

@@ -68,7 +68,7 @@ def grad_cam_plus_plus(a: np.ndarray, g: np.ndarray, variant: str) -> np.ndarray
 
 def smooth_grad_cam_plus_plus(a: np.ndarray, gradients: list[np.ndarray]) -> np.ndarray:
     first, second, third = (
-        sum(g**power for g in gradients) / len(gradients) for power in (1, 2, 3)
+        np.mean([g**power for g in gradients], axis=0) for power in (1, 2, 3)
     )
     weights = np.zeros(a.shape[2])
     for d in range(a.shape[2]):
