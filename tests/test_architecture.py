@@ -13,7 +13,7 @@ from xattr.cli.methods import METHODS
 
 ROOT = Path(xattr.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-METHOD_PACKAGES = {"gradients", "paths", "cams", "perturbations", "_combinators"}
+METHOD_PACKAGES = {"gradients", "paths", "cams", "perturbations", "combinators"}
 
 
 def imports(path):

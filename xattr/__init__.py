@@ -28,11 +28,11 @@ _NAMES = {
     "edit": "program",
     "gradient": "gradients",
     "input_x_gradient": "gradients",
-    "smoothgrad": "_combinators",
-    "vargrad": "_combinators",
-    "times_input": "_combinators",
-    "absolute": "_combinators",
-    "ensemble": "_combinators",
+    "smoothgrad": "combinators",
+    "vargrad": "combinators",
+    "times_input": "combinators",
+    "absolute": "combinators",
+    "ensemble": "combinators",
     "blur_integrated_gradients": "paths",
     "expected_gradients": "paths",
     "guided_integrated_gradients": "paths",
@@ -77,13 +77,6 @@ def __dir__() -> list[str]:
 
 if TYPE_CHECKING:
     from xattr import data, images, models, program, render, testing
-    from xattr._combinators import (
-        absolute,
-        ensemble,
-        smoothgrad,
-        times_input,
-        vargrad,
-    )
     from xattr._model import Model, from_function, from_linen, from_nnx
     from xattr._scores import box, finer, logit, margin, probability, rest, segment
     from xattr.cams import (
@@ -100,6 +93,13 @@ if TYPE_CHECKING:
         shapley_cam,
         smooth_grad_cam_plus_plus,
         xgrad_cam,
+    )
+    from xattr.combinators import (
+        absolute,
+        ensemble,
+        smoothgrad,
+        times_input,
+        vargrad,
     )
     from xattr.gradients import gradient, input_x_gradient
     from xattr.paths import (

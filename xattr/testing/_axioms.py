@@ -1,10 +1,4 @@
-"""Axioms and contracts of attribution methods, as assertions to run on your own.
-
-Each takes a method and a model, builds the situation that the axiom speaks of, and
-raises `AssertionError` with the largest deviation where the method breaks it. A method
-that needs a site, a baseline or other hyperparameters is passed with them bound by
-`functools.partial`.
-"""
+"""What a map says of its model: the axioms of attribution."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +7,8 @@ from jaxtyping import Array, Float, Inexact, PyTree
 
 from xattr._model import Model
 from xattr._scores import logit
-from xattr._types import Images, Keys, Method, Predictor, Score
+from xattr._types import Images, Method, Predictor, Score
+from xattr.testing._deviation import assert_small, largest
 
 
 def assert_complete(
@@ -54,7 +49,7 @@ def assert_complete(
     maps = method(model, images, targets)
     residual = maps.reshape(len(images), -1).sum(1) - (high - low)
     scale = jnp.maximum(jnp.abs(high), jnp.abs(low)).max()
-    _assert_small(residual / scale, tolerance, "sum of attributions")
+    assert_small(residual / scale, tolerance, "sum of attributions")
 
 
 def assert_ignores_dummy(
@@ -90,7 +85,7 @@ def assert_ignores_dummy(
     kept[:, : h // 2, : w // 2] = 0
     maps = method(Model(_blanked, (model, jnp.asarray(kept))), images, targets)
     dummy = jnp.where(jnp.asarray(kept) == 0, maps, 0)
-    _assert_small(dummy / _largest(maps), tolerance, "attribution of unread pixels")
+    assert_small(dummy / largest(maps), tolerance, "attribution of unread pixels")
 
 
 def assert_linear(
@@ -128,8 +123,8 @@ def assert_linear(
     both = method(Model(_weighted, (models, jnp.array(weights))), images, targets)
     first, second = (method(model, images, targets) for model in models)
     expected = weights[0] * first + weights[1] * second
-    _assert_small(
-        (both - expected) / _largest(expected), tolerance, "map of a sum of models"
+    assert_small(
+        (both - expected) / largest(expected), tolerance, "map of a sum of models"
     )
 
 
@@ -167,8 +162,8 @@ def assert_symmetric(
     """
     images = images.at[:, -1, -1].set(images[:, 0, 0])
     maps = method(Model(_exchangeable, (model,)), images, targets)
-    difference = (maps[:, 0, 0] - maps[:, -1, -1]) / _largest(maps)
-    _assert_small(difference, tolerance, "difference of exchangeable pixels")
+    difference = (maps[:, 0, 0] - maps[:, -1, -1]) / largest(maps)
+    assert_small(difference, tolerance, "difference of exchangeable pixels")
 
 
 def assert_flip_equivariant(
@@ -200,113 +195,8 @@ def assert_flip_equivariant(
     """
     maps = method(model, images, targets)
     mirrored = method(Model(_mirrored, (model,)), images[:, :, ::-1], targets)
-    difference = (mirrored[:, :, ::-1] - maps) / _largest(maps)
-    _assert_small(difference, tolerance, "map of the mirrored model")
-
-
-def assert_batch_independent(
-    method: Method,
-    model: Predictor,
-    images: Images,
-    targets: PyTree,
-    *,
-    keys: Keys | None = None,
-    tolerance: float = 1e-5,
-) -> None:
-    """A batch of images gives what each of them gives alone.
-
-    Args:
-      method: the method under test.
-      model: function from a batch of images to outputs.
-      images: images to explain, at least two.
-      targets: what the score selects; None for the predicted classes.
-      keys: one key per image, for methods that draw at random.
-      tolerance: largest deviation, relative to the map's largest value.
-
-    Raises:
-      AssertionError: if a larger one is found.
-
-    Example:
-      >>> import xattr
-      >>> assert_batch_independent(xattr.gradient, jnp.sin, jnp.ones((2, 3)), None)
-    """
-    together = method(model, images, targets, key=keys)
-    for i in range(len(images)):
-        row = slice(i, i + 1)
-        target = jax.tree.map(lambda t: t[row], targets)  # noqa: B023
-        key = None if keys is None else keys[row]
-        alone = method(model, images[row], target, key=key)
-        difference = (together[row] - alone) / _largest(alone)
-        _assert_small(difference, tolerance, f"map of image {i} in a batch")
-
-
-def assert_chunk_independent(
-    method: Method,
-    model: Predictor,
-    images: Images,
-    targets: PyTree,
-    *,
-    key: Keys | None = None,
-    chunk_sizes: tuple[int, ...] = (1, 3),
-    tolerance: float = 1e-5,
-) -> None:
-    """The size of a chunk changes nothing beyond rounding.
-
-    Args:
-      method: the method under test.
-      model: function from a batch of images to outputs.
-      images: images to explain.
-      targets: what the score selects; None for the predicted classes.
-      key: for methods that draw at random.
-      chunk_sizes: sizes to compare with the default.
-      tolerance: largest deviation, relative to the map's largest value.
-
-    Raises:
-      AssertionError: if a larger one is found.
-
-    Example:
-      >>> import xattr
-      >>> assert_chunk_independent(xattr.gradient, jnp.sin, jnp.ones((4, 3)), None)
-    """
-    expected = method(model, images, targets, key=key)
-    for size in chunk_sizes:
-        chunked = method(model, images, targets, key=key, chunk_size=size)
-        difference = (chunked - expected) / _largest(expected)
-        _assert_small(difference, tolerance, f"map in chunks of {size}")
-
-
-def assert_same_under_jit(
-    method: Method,
-    model: Predictor,
-    images: Images,
-    targets: PyTree,
-    *,
-    key: Keys | None = None,
-    tolerance: float = 1e-5,
-) -> None:
-    """Compiling the call changes nothing beyond rounding.
-
-    Args:
-      method: the method under test.
-      model: an `xattr.Model`, or any function that is a pytree.
-      images: images to explain.
-      targets: what the score selects; None for the predicted classes.
-      key: for methods that draw at random.
-      tolerance: largest deviation, relative to the map's largest value.
-
-    Raises:
-      AssertionError: if a larger one is found.
-
-    Example:
-      >>> import xattr
-      >>> model = xattr.Model(lambda w, x: jnp.sin(w * x), jnp.ones((1, 3)))
-      >>> assert_same_under_jit(xattr.gradient, model, jnp.ones((4, 3)), None)
-    """
-    with jax.disable_jit():
-        expected = method(model, images, targets, key=key)
-    jitted = jax.jit(method)(model, images, targets, key=key)
-    difference = (jitted - expected) / _largest(expected)
-    _assert_small(difference, tolerance, "map under jit")
+    difference = (mirrored[:, :, ::-1] - maps) / largest(maps)
+    assert_small(difference, tolerance, "map of the mirrored model")
 
 
 def _blanked(parts: tuple[Predictor, Array], images: Images) -> PyTree:
@@ -331,15 +221,3 @@ def _exchangeable(parts: tuple[Predictor], images: Images) -> PyTree:
 
 def _mirrored(parts: tuple[Predictor], images: Images) -> PyTree:
     return parts[0](images[:, :, ::-1])
-
-
-def _largest(maps: Array) -> Array:
-    return jnp.maximum(jnp.abs(maps).max(), jnp.finfo(maps.dtype).tiny)
-
-
-def _assert_small(deviation: Array, tolerance: float, what: str) -> None:
-    largest = float(jnp.abs(deviation).max())
-    if not largest <= tolerance:
-        raise AssertionError(
-            f"{what}: largest relative deviation {largest:.3g}, allowed {tolerance:.3g}"
-        )
