@@ -21,6 +21,7 @@ def grad_cam_elementwise(
     targets: PyTree = None,
     *,
     site: str,
+    relu: bool = True,
     axes: str | None = None,
     score: Score = logit,
     chunk_size: int | None = None,
@@ -37,6 +38,8 @@ def grad_cam_elementwise(
       images: images to explain, in the units that the model takes.
       targets: what `score` selects; the predicted classes when None.
       site: exact name or module path of the activation.
+      relu: changes nothing, for no term of the sum is negative; accepted so that all
+        class activation maps share one signature.
       axes: which axis of the site is which, as a permutation of `nhwc`; read from the
         model when None.
       score: scalar being explained.
@@ -62,8 +65,8 @@ def grad_cam_elementwise(
       [gildenblat2021pytorch], `GradCAMElementWise`.
 
     Notes:
-      The ReLU stands inside the sum, so that it is no argument: without it the map is
-      that of `hires_cam`.
+      The ReLU stands inside the sum and is the method: without it the map is that of
+      `hires_cam(relu=False)`.
     """
     del key
     return map_of(
@@ -72,7 +75,7 @@ def grad_cam_elementwise(
         images,
         targets,
         site,
-        False,
+        relu,
         axes,
         score,
         chunk_size,
