@@ -216,7 +216,7 @@ def test_unwritable_folder_is_found_before_computing(
     def explode(*_, **__):
         raise AssertionError("computed")
 
-    monkeypatch.setattr("xattr.cli._explaining.explain_files", explode)
+    monkeypatch.setattr("xattr.cli._running.explain_files", explode)
     (tmp_path / "file").touch()
     result = call("explain", photos, out=tmp_path / "file" / "out")
     assert result.exit_code == 2
@@ -311,18 +311,24 @@ def test_a_request_to_terminate_is_an_interruption(
 ):
     import xattr.cli._writing as writing
 
-    original = writing.embed
+    original, seen = writing.embed, []
 
     def embed(*arguments):
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(0.05)
+        if not seen:
+            seen.append(os.kill(os.getpid(), signal.SIGTERM))
+            time.sleep(0.05)
         return original(*arguments)
 
     monkeypatch.setattr(writing, "embed", embed)
-    before = signal.getsignal(signal.SIGTERM)
-    assert call("explain", photos).exit_code == 130
-    assert signal.getsignal(signal.SIGTERM) == before
-    assert (tmp_path / "out" / "index.html").exists()
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    result = call("explain", photos)
+    assert result.exit_code == 130
+    assert "interrupted after 1 of 5 files" in result.stderr
+    after = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    assert after == before
+    assert len(rows(tmp_path / "out")) == 1
+    page = (tmp_path / "out" / "index.html").read_text("utf-8")
+    assert "files 1 to 1 of 5" in page
 
 
 def test_a_run_that_breaks_off_keeps_what_is_done(

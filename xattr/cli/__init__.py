@@ -2,7 +2,19 @@
 
 
 def main() -> None:
-    """Run the command that the arguments name."""
-    from xattr.cli._app import app
+    """Run the command that the arguments name, and end the process."""
+    import os
+    import sys
 
-    app()
+    from xattr.cli._app import app
+    from xattr.cli._interruption import INTERRUPTED
+
+    try:
+        app()
+    except SystemExit as end:
+        if end.code != INTERRUPTED:
+            raise
+        # A compilation's threads may crash an interpreter that is taken down.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)

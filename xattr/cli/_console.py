@@ -18,6 +18,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 WRONG_CALL = 2
+LISTED = 20
 
 
 class Progress(Protocol):

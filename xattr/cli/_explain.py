@@ -1,28 +1,19 @@
 """The command `explain`."""
 
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from xattr.cli._choices import choose_methods, choose_target
-from xattr.cli._console import fail, progress, say
+from xattr.cli._console import LISTED, fail
 from xattr.cli._folder import check_folder
 from xattr.data import Found, Problem, display_name, find_images
-
-if TYPE_CHECKING:
-    from xattr.cli._explaining import Plan
-    from xattr.cli._writing import Results
 
 DEFAULT_METHODS = (
     "gradient,integrated_gradients,smoothgrad,grad_cam,layer_cam,occlusion"
 )
-SKIPPED, INTERRUPTED = 1, 130
-LISTED = 20
 
 
 def explain(
@@ -80,8 +71,9 @@ def explain(
     2 if the call was wrong (nothing is written), 130 if interrupted.
     """
     from xattr.cli._explaining import Plan
+    from xattr.cli._running import execute
     from xattr.cli._table import check_format
-    from xattr.cli._writing import describe
+    from xattr.cli._writing import Results, describe
     from xattr.cli.methods import METHODS
     from xattr.models import load
 
@@ -106,68 +98,8 @@ def explain(
         fail(error)
     shown = "predicted" if plan.target is None else pretrained.classes[plan.target]
     options = {"table": table, "signed": signed, "facts": describe(plan, shown)}
-    raise typer.Exit(_run(plan, found, out, options))
-
-
-def _run(plan: "Plan", found: Found, out: Path, options: dict) -> int:
-    """Compute and write; the exit code."""
-    from xattr.cli._explaining import explain_files
-    from xattr.cli._writing import Results
-
-    total, done, notice = len(found.paths), 0, ""
-    results: Results | None = None
-    with progress(total) as bar, _terminable():
-        batches = explain_files(plan, found.paths, note=bar.note)
-        try:
-            for batch in batches:
-                if results is None:
-                    results = Results(out, plan, total, **options)
-                    results.skip(found.problems)
-                results.add(batch)
-                done += len(batch.paths) + len(batch.problems)
-                bar.advance(len(batch.paths) + len(batch.problems))
-        except KeyboardInterrupt:
-            notice = f"The run was interrupted after {done} of {total} files."
-        except Exception as error:
-            if results is None and isinstance(error, (TypeError, ValueError)):
-                fail(error)  # the first batch tells that the call was wrong
-            if results is not None:
-                results.finish(f"The run broke off after {done} of {total} files.")
-            raise
-        finally:
-            batches.close()
-    if results is None:
-        say(notice, error=True)
-        return INTERRUPTED
-    table = results.finish(notice)
-    _report(results, table, notice)
-    if notice:
-        return INTERRUPTED
-    broken = any(state == "not finite" for *_, state in results.faults)
-    return SKIPPED if results.problems or broken else 0
-
-
-def _report(results: "Results", table: Path, notice: str) -> None:
-    """Say what was skipped, what cannot be drawn, and where the results are."""
-    _list_some(
-        "Skipped", [f"{display_name(p.path)}: {p.reason}" for p in results.problems]
-    )
-    _list_some(
-        "Not drawn",
-        [f"{file}: {name} is {state}" for file, name, state in results.faults],
-    )
-    if notice:
-        say(notice, error=True)
-    say(f"Table: {table}")
-    say(f"Page:  {results.page}")
-
-
-def _list_some(head: str, lines: list[str]) -> None:
-    """The first lines, and how many more there are."""
-    for line in lines[:LISTED]:
-        say(f"{head}: {line}", error=True)
-    if len(lines) > LISTED:
-        say(f"{head}: {len(lines) - LISTED} more, listed in the table", error=True)
+    begin = partial(Results, out, plan, len(found.paths), **options)
+    raise typer.Exit(execute(plan, found, begin))
 
 
 def _check_site(site: str | None, methods: dict) -> None:
@@ -189,16 +121,3 @@ def _check_found(found: Found) -> None:
 def _named(problem: Problem) -> str:
     """A problem on one line."""
     return f"{display_name(problem.path)}: {problem.reason}"
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Treat a request to terminate as Ctrl-C, so that what is done is kept."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ class Results:
     Attributes:
       problems: files that gave nothing, with their reasons.
       faults: names of files and methods whose map cannot be drawn, and why.
+      done: how many files of the run are written or listed.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Results:
         write_whole(folder / MARK, lambda file: file.write(settings.encode()))
         self.problems: list[Problem] = []
         self.faults: list[tuple[str, str, str]] = []
+        self.done = 0
         self._folder, self._plan, self._signed = folder, plan, signed
         self._names = Names()
         self._table = Table(folder, table)
@@ -51,6 +53,11 @@ class Results:
         """The first page."""
         return self._folder / "index.html"
 
+    @property
+    def spoiled(self) -> bool:
+        """Whether a file was skipped or a map is not finite."""
+        return bool(self.problems) or any(f[2] == "not finite" for f in self.faults)
+
     def skip(self, problems: Sequence[Problem]) -> None:
         """List files that gave nothing."""
         for problem in problems:
@@ -61,14 +68,16 @@ class Results:
             )
             self._gallery.skip(file, problem.reason)
 
-    def add(self, batch: Explained) -> None:
-        """Write all that there is of a batch."""
+    def add(self, batch: Explained, *, check: Callable[[], None]) -> None:
+        """Write all that there is of a batch; `check` may end it between files."""
         self.skip(batch.problems)
+        self._turn(len(batch.problems))
         size = batch.images.shape[1:3]
         drawn = {name: drawable(maps, size) for name, maps in batch.maps.items()}
         values = {name: np.asarray(pair[0]) for name, pair in drawn.items()}
         states = {name: np.asarray(pair[1]) for name, pair in drawn.items()}
         for place, path in enumerate(batch.paths):
+            check()
             self._write(
                 batch,
                 place,
@@ -76,12 +85,17 @@ class Results:
                 {name: stack[place] for name, stack in values.items()},
                 {name: STATUSES[state[place]] for name, state in states.items()},
             )
-        self._gallery.turn(len(batch.paths) + len(batch.problems))
+            self._turn(1)
 
     def finish(self, notice: str = "") -> Path:
         """Write the last page and the table; the table's path."""
         self._gallery.finish(notice)
         return self._table.close()
+
+    def _turn(self, count: int) -> None:
+        """Count files that are done."""
+        self.done += count
+        self._gallery.turn(count)
 
     def _write(
         self,

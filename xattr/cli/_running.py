@@ -1,0 +1,92 @@
+"""Compute and write, and say how it went."""
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from xattr.cli._console import LISTED, Progress, fail, progress, say
+from xattr.cli._explaining import Plan, explain_files
+from xattr.cli._interruption import INTERRUPTED, Interruption, interruptible
+from xattr.cli._writing import Results
+from xattr.data import Found, display_name
+
+SKIPPED = 1
+
+
+class Run:
+    """One run; nothing is written before the first batch is computed.
+
+    Attributes:
+      results: what is written, once there is something.
+    """
+
+    def __init__(self, plan: Plan, found: Found, begin: Callable[[], Results]) -> None:
+        self._plan, self._found, self._begin = plan, found, begin
+        self.results: Results | None = None
+
+    def __str__(self) -> str:
+        """How far it went."""
+        done = self.results.done if self.results else 0
+        return f"{done} of {len(self._found.paths)} files"
+
+    def go(self, bar: Progress, interruption: Interruption) -> None:
+        """Compute and write every file."""
+
+        def note(method: str) -> None:
+            interruption.check()
+            bar.note(method)
+
+        interruption.check()
+        with closing(explain_files(self._plan, self._found.paths, note=note)) as stream:
+            for batch in stream:
+                interruption.check()
+                if self.results is None:
+                    self.results = self._begin()
+                    self.results.skip(self._found.problems)
+                self.results.add(batch, check=interruption.check)
+                bar.advance(len(batch.paths) + len(batch.problems))
+                interruption.check()
+
+
+def execute(plan: Plan, found: Found, begin: Callable[[], Results]) -> int:
+    """Compute, write and report; the exit code."""
+    run, notice = Run(plan, found, begin), ""
+    with interruptible() as interruption:
+        try:
+            with progress(len(found.paths)) as bar:
+                run.go(bar, interruption)
+        except KeyboardInterrupt:
+            notice = f"The run was interrupted after {run}."
+        except Exception as error:
+            if run.results is None and isinstance(error, (TypeError, ValueError)):
+                fail(error)  # the first batch tells that the call was wrong
+            if run.results is not None:
+                run.results.finish(f"The run broke off after {run}.")
+            raise
+        if run.results is not None:
+            _report(run.results, run.results.finish(notice))
+    if notice:
+        say(notice, error=True)
+        return INTERRUPTED
+    return SKIPPED if run.results is None or run.results.spoiled else 0
+
+
+def _report(results: Results, table: Path) -> None:
+    """Say what was skipped, what cannot be drawn, and where the results are."""
+    _list_some(
+        "Skipped", [f"{display_name(p.path)}: {p.reason}" for p in results.problems]
+    )
+    _list_some(
+        "Not drawn",
+        [f"{file}: {name} is {state}" for file, name, state in results.faults],
+    )
+    say(f"Table: {table}")
+    say(f"Page:  {results.page}")
+
+
+def _list_some(head: str, lines: Sequence[str]) -> None:
+    """The first lines, and how many more there are."""
+    for line in lines[:LISTED]:
+        say(f"{head}: {line}", error=True)
+    if len(lines) > LISTED:
+        say(f"{head}: {len(lines) - LISTED} more, listed in the table", error=True)
