@@ -53,3 +53,47 @@ def test_depthwise_convolutions_are_replaced():
     model = rewrite(xattr.from_nnx(module))
     text = str(jax.make_jaxpr(lambda x: model(x))(jnp.ones((1, 8, 8, 4))))
     assert "conv_general_dilated" not in text
+
+
+def convolution(x, kernel, **options):
+    return jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), dimension_numbers=("NHWC", "HWIO", "NHWC"), **options
+    )
+
+
+@pytest.mark.parametrize("result", [None, jnp.float32])
+@pytest.mark.parametrize(("shape", "groups"), [((5, 5, 1, 4), 4), ((1, 1, 4, 4), 1)])
+def test_half_precision_keeps_its_result_type_and_its_accuracy(
+    key, shape, groups, result
+):
+    x, kernel = (
+        jax.random.normal(k, s, jnp.bfloat16)
+        for k, s in zip(jax.random.split(key), [(2, 9, 9, 4), shape], strict=True)
+    )
+
+    def model(x):
+        return convolution(
+            x,
+            kernel.astype(x.dtype),
+            padding="SAME",
+            feature_group_count=groups,
+            preferred_element_type=result,
+        )
+
+    exact = model(x.astype(jnp.float32))
+    found = rewrite(model)(x)
+    assert found.dtype == (result or jnp.bfloat16)
+    rounding = 1e-5 if result else 2.0**-8
+    assert jnp.allclose(found, exact, rtol=rounding, atol=1e-5)
+
+
+@pytest.mark.parametrize(("shape", "groups"), [((3, 3, 1, 4), 4), ((1, 1, 4, 4), 1)])
+def test_negative_padding_is_left_to_xla(key, shape, groups):
+    kernel = jax.random.normal(key, shape)
+
+    def model(x):
+        padding = ((-1, 0), (2, -1))
+        return convolution(x, kernel, padding=padding, feature_group_count=groups)
+
+    x = jax.random.normal(key, (2, 9, 9, 4))
+    assert jnp.allclose(rewrite(model)(x), model(x), rtol=1e-5, atol=1e-5)

@@ -61,19 +61,21 @@ def _form(equation: Equation) -> Callable[[Any, Any], Any] | None:
         or params["batch_group_count"] != 1
         or set(params["lhs_dilation"]) != {1}
         or images.dtype != kernel.dtype
+        or any(side < 0 for pad in params["padding"] for side in pad)
     ):
         return None
     form: Callable[[Any, Any], Any]
+    dtype = equation.outvars[0].aval.dtype
     if params["feature_group_count"] == images.shape[3] == kernel.shape[3] != 1:
         form = _Depthwise(
-            params["window_strides"], params["padding"], params["rhs_dilation"]
+            params["window_strides"], params["padding"], params["rhs_dilation"], dtype
         )
     elif (
         kernel.shape[:2] == (1, 1)
         and params["feature_group_count"] == 1
         and all(pad == (0, 0) for pad in params["padding"])
     ):
-        form = _Pointwise(params["window_strides"], params["precision"])
+        form = _Pointwise(params["window_strides"], params["precision"], dtype)
     else:
         return None
 
@@ -87,8 +89,12 @@ class _Depthwise(NamedTuple):
     strides: tuple[int, ...]
     padding: tuple[tuple[int, int], ...]
     dilation: tuple[int, ...]
+    dtype: Any
 
     def __call__(self, images: Any, kernel: Any) -> Any:
+        # As XLA does, half precisions are summed in single.
+        wide = jnp.promote_types(self.dtype, jnp.float32)
+        images, kernel = images.astype(wide), kernel.astype(wide)
         padded = jnp.pad(images, ((0, 0), *self.padding, (0, 0)))
         taps = kernel.shape[:2]
         sizes = [
@@ -107,13 +113,19 @@ class _Depthwise(NamedTuple):
             return padded[:, rows, columns] * kernel[None, None, i, j]
 
         first, *others = (shifted(i, j) for i in range(taps[0]) for j in range(taps[1]))
-        return sum(others, start=first)
+        return jnp.astype(sum(others, start=first), self.dtype)
 
 
 class _Pointwise(NamedTuple):
     strides: tuple[int, ...]
     precision: Any
+    dtype: Any
 
     def __call__(self, images: Any, kernel: Any) -> Any:
         kept = images[:, :: self.strides[0], :: self.strides[1]]
-        return jnp.matmul(kept, kernel[0, 0], precision=self.precision)
+        return jnp.matmul(
+            kept,
+            kernel[0, 0],
+            precision=self.precision,
+            preferred_element_type=self.dtype,
+        )
