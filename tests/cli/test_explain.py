@@ -390,3 +390,10 @@ def test_progress_is_lines_where_nobody_looks_on(tiny, call, photos):
     assert [line for line in result.stderr.splitlines() if "files" in line] == [
         *("2 of 5 files", "4 of 5 files", "5 of 5 files")
     ]
+
+
+def test_a_second_run_does_not_explain_the_first(tiny, call, photos):
+    for _ in range(2):
+        out = photos / "out"
+        assert call("explain", photos, "--overwrite", out=out).exit_code == 0
+        assert len(rows(out)) == 5

@@ -105,3 +105,17 @@ def test_display_name_keeps_letters_and_escapes_the_rest(tmp_path):
     undecodable = os.fsdecode(b"caf\xe9.png")
     assert display_name(undecodable) == r"caf\xe9.png"
     display_name(undecodable).encode("utf-8")
+
+
+def test_results_of_runs_are_no_photographs(tmp_path):
+    for name in ("a.png", "out/overlays/b.png", "old/maps/c.png", "hers/d.png"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "old" / "run.json").write_text('{"xattr": "0.1", "methods": []}')
+    (tmp_path / "hers" / "run.json").write_text('{"speed": 3}')
+    pattern = f"{tmp_path}/**/b.png"
+    found = find_images([tmp_path, pattern], leave_out=tmp_path / "x" / ".." / "out")
+    assert [path.name for path in found.paths] == ["a.png", "d.png"]
+    (alone,) = find_images([tmp_path / "old"]).problems
+    assert alone.reason == "the folder holds no image files"

@@ -82,7 +82,7 @@ def explain(
         _check_site(site, methods)
         check_format(table)
         check_folder(out, overwrite=overwrite)
-        found = find_images(paths)
+        found = find_images(paths, leave_out=out)
         _check_found(found)
         pretrained = load(model, weights=weights)
         plan = Plan(

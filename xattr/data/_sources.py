@@ -1,6 +1,7 @@
 """From files, folders and globs to one sorted list of image files."""
 
 import glob
+import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -26,18 +27,24 @@ class Found(NamedTuple):
     problems: tuple[Problem, ...]
 
 
-def find_images(places: Iterable[str | os.PathLike[str]]) -> Found:
+def find_images(
+    places: Iterable[str | os.PathLike[str]],
+    *,
+    leave_out: str | os.PathLike[str] | None = None,
+) -> Found:
     """Every image file in files, folders (recursively) and globs, each file once.
 
     A file that is named, or matched by a glob, is always listed, whatever it is
     called: if it is no image, reading it says so. Inside a folder, only files
     with the suffix of an image format are listed, and names that begin with a
-    dot are left out. Links to folders are followed, each folder once, so that a
-    loop of links ends.
+    dot are left out, and so are folders that hold the results of a run. Links to
+    folders are followed, each folder once, so that a loop of links ends.
 
     Args:
       places: paths and patterns (`*`, `?`, `[...]`, and `**` for any depth). A
         path that exists is taken as it stands, brackets or not.
+      leave_out: a folder of which nothing is listed, such as the one that is about
+        to be written.
 
     Returns:
       Paths, sorted by name, and the problems: missing paths, patterns without a
@@ -49,14 +56,15 @@ def find_images(places: Iterable[str | os.PathLike[str]]) -> Found:
     """
     files: dict[str, Path] = {}
     problems: list[Problem] = []
+    closed = None if leave_out is None else os.path.realpath(leave_out)
     for place in places:
         for entry in _expand(Path(place)):
-            found = [entry] if isinstance(entry, Problem) else _walk(entry)
+            found = [entry] if isinstance(entry, Problem) else _walk(entry, closed)
             for item in found:
                 if isinstance(item, Problem):
                     problems.append(item)
-                else:
-                    files.setdefault(os.path.realpath(item), item)
+                elif not _is_within(real := os.path.realpath(item), closed):
+                    files.setdefault(real, item)
     paths = sorted(files.values(), key=lambda path: path.parts)
     return Found(tuple(paths), tuple(dict.fromkeys(problems)))
 
@@ -91,7 +99,21 @@ def _expand(place: Path) -> Iterator[Path | Problem]:
         yield Problem(place, "there is no such file or folder")
 
 
-def _walk(place: Path) -> Iterator[Path | Problem]:
+def _is_within(path: str, folder: str | None) -> bool:
+    """Whether a resolved path is a folder's, or the folder."""
+    return folder is not None and (path == folder or Path(folder) in Path(path).parents)
+
+
+def _is_results(folder: str) -> bool:
+    """Whether a run has written the folder: its `run.json` says so."""
+    try:
+        settings = json.loads(Path(folder, "run.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(settings, dict) and {"xattr", "methods"} <= settings.keys()
+
+
+def _walk(place: Path, closed: str | None) -> Iterator[Path | Problem]:
     """The image files of a folder, or the file itself."""
     if not place.is_dir():
         yield place
@@ -111,6 +133,9 @@ def _walk(place: Path) -> Iterator[Path | Problem]:
             names.clear()
             continue
         seen.add(real)
+        if _is_within(real, closed) or _is_results(folder):
+            names.clear()
+            continue
         names[:] = sorted(name for name in names if not name.startswith("."))
         for name in files:
             if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
