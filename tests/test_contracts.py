@@ -52,8 +52,20 @@ def test_a_batch_is_its_images_one_by_one(case, model):
 
 def test_chunks_change_nothing(case, model):
     testing.assert_chunk_independent(
-        case.method, model, images(2), TARGETS[:2], key=key_for(case)
+        case.method, model, images(3), TARGETS, key=key_for(case), chunk_sizes=(2, 5)
     )
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_half_precision_does_not_depend_on_chunks(dtype):
+    def linear(x):
+        return x.sum((1, 2, 3))[:, None]
+
+    ones = jnp.ones((2, 2, 2, 1), dtype)
+    for size in (None, 1, 7):
+        maps = xattr.integrated_gradients(linear, ones, num_steps=512, chunk_size=size)
+        assert maps.dtype == dtype
+        np.testing.assert_allclose(maps.astype(jnp.float32), 1, rtol=2e-2)
 
 
 def test_same_key_same_map_another_key_another_map(case, model):
@@ -127,13 +139,19 @@ def test_keeps_the_type_of_its_images(case):
         assert maps.dtype == jnp.float64
 
 
-def test_sharded_images_give_the_same_map(case, model):
-    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
-    sharding = jax.NamedSharding(mesh, jax.P("data"))
-    batch = jax.device_put(images(2), sharding)
+@pytest.mark.parametrize("kind", ["Auto", "Explicit"])
+def test_sharded_images_give_the_same_map(case, model, kind):
+    if kind == "Explicit" and case.name not in EXPLICIT:
+        pytest.skip("its own gathers need an automatic mesh")
+    axis_type = getattr(jax.sharding.AxisType, kind)
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(axis_type,))
+    batch = jax.device_put(images(2), jax.NamedSharding(mesh, jax.P("data")))
     expected = case.method(model, images(2), TARGETS[:2], key=key_for(case))
     sharded = case.method(model, batch, TARGETS[:2], key=key_for(case))
     np.testing.assert_allclose(sharded, expected, rtol=1e-5, atol=1e-6)
+
+
+EXPLICIT = {"gradient", "integrated_gradients", "grad_cam", "layer_cam", "hires_cam"}
 
 
 def test_bad_input_is_refused(case, model):

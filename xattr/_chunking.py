@@ -1,8 +1,9 @@
 """Many evaluations in bounded memory: the one loop behind all methods.
 
 A method evaluates its model on every pair of an image and one of `num` perturbations
-of it. Pairs are taken in fixed chunks, image by image, in a `lax.scan`, so that memory
-depends on the size of a chunk and on nothing else.
+of it. Pairs are taken in fixed chunks: some perturbations of the whole batch where the
+batch fits, one perturbation of some images where it doesn't. Memory depends on the size
+of a chunk and on nothing else.
 """
 
 import logging
@@ -39,21 +40,23 @@ def evaluate_all(
       chunk_size: pairs at a time; chosen to fit in memory when None.
 
     Raises:
+      TypeError: if `chunk_size` is no integer.
       ValueError: if `chunk_size` is less than 1.
     """
-    n = _count(rows)
-    size = _chunk_size(evaluate, rows, num, chunk_size)
+    block, width = _chunk_shape(evaluate, rows, num, chunk_size)
 
-    def step(_: None, start: Array) -> tuple[None, PyTree]:
-        image, index, _valid = _pairs(start, size, n, num)
-        return None, evaluate(_take(rows, image), index)
+    def of_block(rows: PyTree) -> PyTree:
+        if width == num:
+            return _pairs(evaluate, rows, jnp.arange(num))
 
-    if size >= n * num:
-        results = evaluate(*_everything(rows, n, num))
-    else:
-        _, chunks = jax.lax.scan(step, None, jnp.arange(0, n * num, size))
-        results = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[: n * num], chunks)
-    return jax.tree.map(lambda x: x.reshape(n, num, *x.shape[1:]), results)
+        def step(_: None, start: Array) -> tuple[None, PyTree]:
+            index = jnp.minimum(start + jnp.arange(width), num - 1)
+            return None, _pairs(evaluate, rows, index)
+
+        _, parts = jax.lax.scan(step, None, jnp.arange(0, num, width))
+        return jax.tree.map(lambda x: _joined(jnp.moveaxis(x, 0, 1), 1, num), parts)
+
+    return _by_blocks(of_block, rows, block)
 
 
 def sum_all(
@@ -61,30 +64,32 @@ def sum_all(
 ) -> PyTree:
     """Sum over the perturbations of the results of each image, `n ...`.
 
-    Memory does not grow with `num`. Arguments as for `evaluate_all`.
+    Memory does not grow with `num`. Results of half precision are summed in single
+    precision. Arguments and errors as for `evaluate_all`.
     """
-    n = _count(rows)
-    size = _chunk_size(evaluate, rows, num, chunk_size)
-    if size >= n * num:
-        results = evaluate(*_everything(rows, n, num))
-        return jax.tree.map(lambda x: x.reshape(n, num, *x.shape[1:]).sum(1), results)
+    block, width = _chunk_shape(evaluate, rows, num, chunk_size)
 
-    def step(sums: PyTree, start: Array) -> tuple[PyTree, None]:
-        image, index, valid = _pairs(start, size, n, num)
-        results = evaluate(_take(rows, image), index)
+    def of_block(rows: PyTree) -> PyTree:
+        def part(start: Array) -> PyTree:
+            index = start + jnp.arange(width)
+            results = _pairs(evaluate, rows, jnp.minimum(index, num - 1))
+            return jax.tree.map(lambda x: _masked_sum(x, index < num), results)
 
-        def add(total: Array, result: Array) -> Array:
-            kept = valid.reshape(-1, *[1] * (result.ndim - 1))
-            return total.at[image].add(jnp.where(kept, result, 0))
+        def step(sums: PyTree, start: Array) -> tuple[PyTree, None]:
+            return jax.tree.map(jnp.add, sums, part(start)), None
 
-        return jax.tree.map(add, sums, results), None
+        first = jnp.zeros((), int)
+        if width == num:
+            sums = part(first)
+        else:
+            zeros = jax.tree.map(jnp.zeros_like, jax.eval_shape(part, first))
+            sums, _ = jax.lax.scan(step, zeros, jnp.arange(0, num, width))
+        shapes = jax.eval_shape(
+            lambda rows: _pairs(evaluate, rows, jnp.arange(1)), rows
+        )
+        return jax.tree.map(lambda x, like: x.astype(like.dtype), sums, shapes)
 
-    shapes = jax.eval_shape(
-        evaluate, _take(rows, jnp.zeros(size, int)), jnp.zeros(size, int)
-    )
-    zeros = jax.tree.map(lambda x: jnp.zeros((n, *x.shape[1:]), x.dtype), shapes)
-    sums, _ = jax.lax.scan(step, zeros, jnp.arange(0, n * num, size))
-    return sums
+    return _by_blocks(of_block, rows, block)
 
 
 def memory_budget() -> int:
@@ -98,11 +103,24 @@ def memory_budget() -> int:
     return min(_CPU_BYTES, total // 8)
 
 
-def _chunk_size(
+def _chunk_shape(
     evaluate: Evaluate, rows: PyTree, num: int, chunk_size: int | None
+) -> tuple[int, int]:
+    """Images and perturbations of a chunk: whole batches first, evenly divided."""
+    n = jax.tree.leaves(rows)[0].shape[0]
+    size = _chunk_size(evaluate, rows, n * num, chunk_size)
+    return _even(n, min(n, size)), _even(num, max(1, size // n))
+
+
+def _chunk_size(
+    evaluate: Evaluate, rows: PyTree, pairs: int, chunk_size: int | None
 ) -> int:
-    pairs = _count(rows) * num
     if chunk_size is not None:
+        if isinstance(chunk_size, bool) or not isinstance(chunk_size, int):
+            raise TypeError(
+                f"`chunk_size`={chunk_size!r}; it must be an integer, or None to fit "
+                f"it to the memory."
+            )
         if chunk_size < 1:
             raise ValueError(
                 f"`chunk_size`={chunk_size}; it must be at least 1, or None to fit it "
@@ -111,7 +129,8 @@ def _chunk_size(
         return min(chunk_size, pairs)
     if pairs == 1:
         return 1
-    each = live_bytes(evaluate, _take(rows, jnp.zeros(1, int)), jnp.zeros(1, int))
+    one = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), rows)
+    each = live_bytes(evaluate, one, jax.ShapeDtypeStruct((1,), int))
     budget = memory_budget()
     size = max(1, min(pairs, budget // max(each, 1)))
     _log.info(
@@ -124,22 +143,54 @@ def _chunk_size(
     return size
 
 
-def _count(rows: PyTree) -> int:
-    return jax.tree.leaves(rows)[0].shape[0]
+def _even(total: int, most: int) -> int:
+    """The smallest part with which no more parts are needed than with the largest."""
+    parts = -(-total // min(most, total))
+    return -(-total // parts)
 
 
-def _take(rows: PyTree, image: Array) -> PyTree:
-    return jax.tree.map(lambda x: x[image], rows)
+def _pairs(evaluate: Evaluate, rows: PyTree, index: Array) -> PyTree:
+    """Results of every image of a block with some perturbations, `block width ...`.
+
+    Rows are repeated by broadcasting, not gathered, so that images that are spread
+    over devices stay where they are.
+    """
+    width = index.shape[0]
+
+    def repeated(x: Array) -> Array:
+        shape = (x.shape[0], width, *x.shape[1:])
+        return jnp.broadcast_to(x[:, None], shape).reshape(-1, *x.shape[1:])
+
+    block = jax.tree.leaves(rows)[0].shape[0]
+    many = rows if width == 1 else jax.tree.map(repeated, rows)
+    results = evaluate(many, jnp.tile(index, block))
+    return jax.tree.map(lambda x: x.reshape(block, width, *x.shape[1:]), results)
 
 
-def _everything(rows: PyTree, n: int, num: int) -> tuple[PyTree, Array]:
-    repeated = rows if num == 1 else _take(rows, jnp.repeat(jnp.arange(n), num))
-    return repeated, jnp.tile(jnp.arange(num), n)
+def _masked_sum(results: Array, valid: Array) -> Array:
+    kept = valid.reshape(1, -1, *[1] * (results.ndim - 2))
+    wide = jnp.promote_types(results.dtype, jnp.float32)
+    return jnp.where(kept, results, 0).sum(1, dtype=wide)
 
 
-def _pairs(start: Array, size: int, n: int, num: int) -> tuple[Array, Array, Array]:
-    """Image and perturbation of each pair of a chunk, and whether it is one at all."""
-    pair = start + jnp.arange(size)
-    valid = pair < n * num
-    pair = jnp.where(valid, pair, 0)
-    return pair // num, pair % num, valid
+def _by_blocks(
+    of_block: Callable[[PyTree], PyTree], rows: PyTree, block: int
+) -> PyTree:
+    """A function of some images, of all of them block by block."""
+    n = jax.tree.leaves(rows)[0].shape[0]
+    if block == n:
+        return of_block(rows)
+    blocks = -(-n // block)
+
+    def divided(x: Array) -> Array:
+        fill = jnp.broadcast_to(x[-1:], (blocks * block - n, *x.shape[1:]))
+        return jnp.concatenate([x, fill]).reshape(blocks, block, *x.shape[1:])
+
+    parts = jax.lax.map(of_block, jax.tree.map(divided, rows))
+    return jax.tree.map(lambda x: _joined(x, 0, n), parts)
+
+
+def _joined(x: Array, axis: int, count: int) -> Array:
+    """Two axes of parts as one, without what filled the last part."""
+    shape = (*x.shape[:axis], -1, *x.shape[axis + 2 :])
+    return jax.lax.slice_in_dim(x.reshape(shape), 0, count, axis=axis)
