@@ -1,4 +1,5 @@
 import re
+from typing import Any
 
 import equinox as eqx
 import flax.linen as nn
@@ -300,6 +301,75 @@ def test_axes_are_carried_through_loops():
     found = axes(model, images(2))
     assert found["scan:0"] == "nhwc"
     assert found["cond:0"] == "nhwc"
+
+
+def transposing(x):
+    y = jax.lax.conv_general_dilated(
+        x,
+        jnp.ones((3, 3, 3, 3)),
+        (1, 1),
+        "SAME",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
+    def turned(carry):
+        return carry.transpose(0, 2, 1, 3)
+
+    carried, _ = jax.lax.scan(lambda c, _: (turned(c), None), y, None, length=3)
+    mapped = jax.lax.map(lambda image: jnp.tanh(image.transpose(1, 0, 2)), y)
+    _, looped = jax.lax.while_loop(
+        lambda s: s[0] < 1, lambda s: (s[0] + 1, turned(s[1])), (0, y)
+    )
+    branched = jax.lax.cond(x.sum() > 0, turned, jnp.sin, y)
+    return carried + mapped + looped + branched
+
+
+def test_loops_that_turn_their_state_have_no_known_axes_but_those_that_stay():
+    found = axes(transposing, images(2))
+    assert found["scan:0"] == "n??c"
+    assert found["scan:1"] == "nwhc"
+    assert found["while:0"] == "n??c"
+    assert found["cond:0"] == "n??c"
+
+
+def test_edited_operations_have_names_of_their_own(key):
+    model, batch = tiny_convnet(key), images(2)
+    edited = xattr.edit(model, {"relu:0": jax.nn.relu})
+    shapes = {s.name: s.shape for s in xattr.sites(edited, batch)}
+    assert shapes["relu:1"] == (2, 6, 6, 6)
+    assert shapes["edit/relu:0"] == (2, 12, 12, 4)
+
+
+def test_a_users_function_named_like_an_activation_says_what_it_hides():
+    @jax.jit
+    def gelu(x):
+        return jnp.tanh(jnp.exp(x))
+
+    with pytest.raises(ValueError, match=r"'tanh:0' is inside 'gelu:0'"):
+        xattr.record(gelu, jnp.ones((2, 3)), "tanh:0")
+
+
+def test_a_users_function_named_conv_is_read():
+    @jax.jit
+    def conv(x):
+        return jnp.tanh(jnp.exp(x))
+
+    assert names(conv, jnp.ones((2, 3))) == ["exp:0", "tanh:0"]
+
+
+def test_an_nnx_module_is_refused_in_training_mode():
+    module = Net(nnx.Rngs(0))
+    with pytest.raises(TypeError, match=r"`xattr.from_nnx\(model\)`"):
+        xattr.sites(module, images(2))
+    with pytest.raises(TypeError, match=r"`xattr.from_nnx\(model\)`"):
+        xattr.edit(module, {"relu:0": jnp.abs})(images(2))
+
+
+def test_a_replacement_must_be_an_array():
+    nothing: Any = lambda a: None  # noqa: E731
+    edited = xattr.edit(jnp.sin, {"sin:0": nothing})
+    with pytest.raises(TypeError, match="`site`='sin:0' returned a NoneType"):
+        edited(jnp.ones((2, 3)))
 
 
 def test_custom_derivatives_survive_reading():

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 from jax.extend import core
 
 from xattr.program._trace import Equation, body, is_literal
@@ -114,7 +115,6 @@ def _conv(equation: Equation, operands: Sequence[str]) -> str:
     letters = ["?"] * len(dims.out_spec)
     letters[batch] = operands[0][dims.lhs_spec[0]]
     letters[channel] = "c"
-    # In the order of the output's memory, so that a map reads as its rows and columns.
     for place, letter in zip(spatial, _SPATIAL.get(len(spatial), ""), strict=False):
         letters[place] = letter
     return "".join(letters)
@@ -205,27 +205,62 @@ def reshaped_groups(
 
 
 def _loop(equation: Equation, operands: Sequence[str]) -> list[str]:
-    """A loop keeps its state's layout."""
+    """Axes of a loop's or a branch's results, where every way through it agrees."""
     params = equation.params
-    ranks = [len(v.aval.shape) for v in equation.outvars]
     if equation.primitive.name == "cond":
         branches = [program_axes(b.jaxpr, operands[1:]) for b in params["branches"]]
-        return [
-            _merge(results, rank)
-            for results, rank in zip(zip(*branches, strict=True), ranks, strict=True)
+        return [_common(results) for results in zip(*branches, strict=True)]
+    if equation.primitive.name == "while":
+        first = params["cond_nconsts"]
+        start = first + params["body_nconsts"]
+        fixed, state = operands[first:start], operands[start:]
+        return _carried(params["body_jaxpr"].jaxpr, fixed, state, ())[0]
+    first, start = _scan_sizes(params)
+    fixed, state, items = operands[:first], operands[first:start], operands[start:]
+    body_items = [axes[1:] for axes in items]
+    state, results = _carried(params["jaxpr"].jaxpr, fixed, state, body_items)
+    loop = _common([axes[0] for axes in items]) if items else "?"
+    return [*state, *(loop + axes for axes in results)]
+
+
+def _carried(
+    jaxpr: core.Jaxpr,
+    fixed: Sequence[str],
+    state: Sequence[str],
+    items: Sequence[str],
+) -> tuple[list[str], list[str]]:
+    """Axes that a loop's state has before and after every step; and its other results.
+
+    Letters are only ever lost, so that this ends.
+    """
+    while True:
+        results = program_axes(jaxpr, [*fixed, *state, *items])
+        after = [
+            _common(pair) for pair in zip(state, results[: len(state)], strict=True)
         ]
-    carried = operands[-len(ranks) :] if equation.primitive.name == "while" else []
-    if equation.primitive.name == "scan":
-        shapes = [v.aval.shape for v in equation.outvars]
-        inputs = [atom.aval.shape for atom in equation.invars]
-        carried = [
-            _merge(
-                [a for a, s in zip(operands, inputs, strict=True) if s == shape],
-                len(shape),
-            )
-            for shape in shapes
-        ]
-    return list(carried) or ["?" * rank for rank in ranks]
+        if after == list(state):
+            return after, results[len(state) :]
+        state = after
+
+
+def _common(candidates: Sequence[str]) -> str:
+    """The letters that are the same in all."""
+    return "".join(
+        letters[0] if len(set(letters)) == 1 else "?"
+        for letters in zip(*candidates, strict=True)
+    )
+
+
+def _scan_sizes(params: dict[str, Any]) -> tuple[int, int]:
+    """How many operands of a scan are constants, and how many with its state."""
+    if "num_consts" in params:
+        return params["num_consts"], params["num_consts"] + params["num_carry"]
+    # JAX 0.12 keeps three trees of operands instead of the numbers.
+    consts, state = (
+        len(jax.tree.leaves(part, is_leaf=lambda x: x is None))
+        for part in params["ft_in"][:2]
+    )
+    return consts, consts + state
 
 
 _RULES = {

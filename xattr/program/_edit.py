@@ -167,7 +167,14 @@ def _then(first: Callable[[Any], Any], second: Callable[[Any], Any]) -> Any:
 
 def _checked(name: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def hook(activation: Any) -> Any:
-        replaced = function(activation)
+        # Its operations get names of their own, so that those of the model stay.
+        with jax.named_scope("edit"):
+            replaced = function(activation)
+        if not hasattr(replaced, "dtype"):
+            raise TypeError(
+                f"the replacement of `site`={name!r} returned a "
+                f"{type(replaced).__name__}; it must return an array."
+            )
         before, after = jax.typeof(activation), jax.typeof(replaced)
         if (before.shape, before.dtype) != (after.shape, after.dtype):
             raise ValueError(

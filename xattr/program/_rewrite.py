@@ -9,7 +9,7 @@ from jaxtyping import PyTree
 
 from xattr._model import Model
 from xattr._types import Images, Predictor
-from xattr.program._trace import Equation, entered, run_equation, trace
+from xattr.program._trace import CONV, Equation, entered, run_equation, trace
 
 
 def rewrite(model: Predictor) -> Model:
@@ -82,6 +82,7 @@ def _form(equation: Equation) -> Callable[[Any, Any], Any] | None:
     def conv(images: Any, kernel: Any) -> Any:
         return form(images, kernel)
 
+    conv.__name__ = CONV
     return jax.jit(conv)
 
 

@@ -199,13 +199,8 @@ def _results(
             )
         results.append(result)
     named = [result.name for result in results if result.name]
-    if (
-        named
-        and kind == equation.primitive.name
-        or kind in ("custom_jvp", "custom_vjp")
-    ):
-        for hidden in _hidden(equation, path) if named else ():
-            walk.hidden.setdefault(hidden, named[0])
+    for hidden in _hidden(equation, path) if named else ():
+        walk.hidden.setdefault(hidden, named[0])
     return results
 
 

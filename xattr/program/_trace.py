@@ -16,13 +16,18 @@ import jax
 from jax.core import eval_jaxpr
 from jax.extend import core
 
+from xattr._model import refuse_nnx
+
 # Calls whose body reads as if it stood in the caller. Custom derivative rules are
 # not among them: reading their body in place would lose the rule.
 _INLINED = {"jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint"}
 
-# Calls that users know as one operation; `conv` is what `rewrite` puts in a
-# convolution's place.
+# What `rewrite` puts in a convolution's place is a call of this name.
+CONV = "xattr_conv"
+
+# Calls that users know as one operation.
 _NAMED_CALLS = {
+    CONV,
     "relu",
     "relu6",
     "leaky_relu",
@@ -43,10 +48,10 @@ _NAMED_CALLS = {
     "hard_tanh",
     "log_sigmoid",
     "logsumexp",
-    "conv",
 }
 
 _SHORT = {
+    CONV: "conv",
     "conv_general_dilated": "conv",
     "dot_general": "dot",
     "reduce_window_max": "max_pool",
@@ -102,6 +107,7 @@ class Program:
 
 def trace(model: Any, images: Any) -> Program:
     """The program of `model` on `images`; abstract images are enough to read it."""
+    refuse_nnx(model)
     leaves, treedef = jax.tree.flatten(model)
     dynamic = [is_array(leaf) for leaf in leaves]
 
@@ -180,7 +186,7 @@ def operation(equation: Equation) -> str:
             bare = "relu" if operation(only) == "relu" else "custom_jvp"
             return call_name(only) or bare
     if primitive in _INLINED and call_name(equation) in _NAMED_CALLS:
-        return call_name(equation)
+        return _SHORT.get(call_name(equation), call_name(equation))
     return _SHORT.get(primitive, primitive)
 
 
