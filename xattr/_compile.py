@@ -2,12 +2,15 @@
 
 import functools
 import inspect
+import types
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from xattr._model import refuse_nnx
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,6 +28,7 @@ def compiled(method: F) -> F:
     def call(*args: Any, **kwargs: Any) -> Any:
         bound = signature.bind(*args, **kwargs)
         _check(method.__name__.lstrip("_"), bound.arguments)
+        _tidy(bound.arguments)
         leaves, treedef = jax.tree.flatten((bound.args, bound.kwargs))
         data = [leaf for leaf in leaves if _is_data(leaf)]
         static = tuple(_DATA if _is_data(leaf) else Static(leaf) for leaf in leaves)
@@ -48,6 +52,26 @@ def _is_data(leaf: Any) -> bool:
     return hasattr(leaf, "dtype") and hasattr(leaf, "shape")
 
 
+def _tidy(arguments: dict[str, Any]) -> None:
+    """Make NumPy's scalars plain, and refuse what is neither data nor comparable."""
+    for name, value in arguments.items():
+        if name == "options":
+            _tidy(value)
+        elif isinstance(value, np.generic):
+            arguments[name] = value.item()
+        for leaf in jax.tree.leaves(value):
+            if not _is_data(leaf):
+                try:
+                    hash(Static(leaf))
+                except TypeError:
+                    raise TypeError(
+                        f"`{name}` holds a {type(leaf).__name__} that is neither an "
+                        f"array nor comparable by its contents. Arrays that a model or "
+                        f"a score needs belong into data: "
+                        f"`xattr.from_function(apply, params)`, or `targets`."
+                    ) from None
+
+
 class Static:
     """A value that is part of the program; partial functions compare by their parts."""
 
@@ -59,14 +83,7 @@ class Static:
         return isinstance(other, Static) and self.parts == other.parts
 
     def __hash__(self) -> int:
-        try:
-            return hash(self.parts)
-        except TypeError:
-            raise TypeError(
-                f"{self.value!r} is neither an array nor a value that compares by its "
-                f"contents. Make a model's parameters data with "
-                f"`xattr.from_function(apply, params)`."
-            ) from None
+        return hash(self.parts)
 
 
 def _parts(value: Any) -> Any:
@@ -90,11 +107,13 @@ def _check(name: str, arguments: dict[str, Any]) -> None:
             f"`model` is a {type(model).__name__}; {name} needs a function from a "
             f"batch of images to outputs, such as `xattr.from_function(apply, params)`."
         )
-    kinds = inspect.getmro(type(model))
-    if any(kind.__module__.startswith("flax.nnx") for kind in kinds):
+    refuse_nnx(model)
+    if _hides_its_state(model):
         raise TypeError(
-            "`model` is an NNX module, whose batch statistics and dropout may be in "
-            f"training mode. Call `xattr.{name}(xattr.from_nnx(model), images, ...)`."
+            f"`model` is a {type(model).__name__}, an object that JAX can't look "
+            f"into: after a change of its weights, the old ones would be explained. "
+            f"Make them data: `xattr.from_function(apply, params)`; for Keras, "
+            f"`apply = lambda p, x: model.stateless_call(*p, x)[0]`."
         )
     if not _is_data(images):
         raise TypeError(
@@ -111,6 +130,24 @@ def _check(name: str, arguments: dict[str, Any]) -> None:
         raise ValueError("`images` holds no image; its first axis must be at least 1.")
     if "targets" in arguments:
         arguments["targets"] = _target_data(arguments["targets"], images.shape[0])
+
+
+def _hides_its_state(model: Any) -> bool:
+    """Whether a callable is neither data, nor a function, nor equal by its contents."""
+    kind = type(model)
+    leaves = jax.tree.leaves(model)
+    is_leaf = len(leaves) == 1 and leaves[0] is model
+    is_function = isinstance(model, _FUNCTIONS) or hasattr(model, "__wrapped__")
+    return is_leaf and not is_function and kind.__hash__ is object.__hash__
+
+
+_FUNCTIONS = (
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    functools.partial,
+    np.ufunc,
+    jnp.ufunc,
+)
 
 
 def _target_data(targets: Any, n: int) -> Any:

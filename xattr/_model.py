@@ -3,6 +3,7 @@
 import contextlib
 import contextvars
 import functools
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ class Model:
     shapes compile nothing again. What is no array (functions and strings inside the
     parameters, and `apply` itself) is static and compares by value, so pass the same
     `apply` each time: a fresh lambda at every call is a new program at every call.
+    What `apply` reads from outside its arguments is a constant, as under `jit`.
 
     Args:
       apply: function of the parameters and a batch of images.
@@ -73,7 +75,19 @@ _DATA = "<array>"
 
 
 def _is_static(leaf: Any) -> bool:
-    return isinstance(leaf, str) or (callable(leaf) and not hasattr(leaf, "dtype"))
+    return isinstance(leaf, (str, bool)) or (
+        callable(leaf) and not hasattr(leaf, "dtype")
+    )
+
+
+def refuse_nnx(model: Any) -> None:
+    """An NNX module as it is may be in training mode, and JAX can't tell."""
+    kinds = inspect.getmro(type(model))
+    if any(kind.__module__.startswith("flax.nnx") for kind in kinds):
+        raise TypeError(
+            "`model` is an NNX module, whose batch statistics and dropout may be in "
+            "training mode. Give `xattr.from_nnx(model)` instead."
+        )
 
 
 def from_function(apply: Callable[[Any, Images], PyTree], params: PyTree) -> Model:

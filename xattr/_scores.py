@@ -17,13 +17,14 @@ def logit(outputs: Logits, targets: Classes) -> Float[Array, " n"]:
 
     Args:
       outputs: one logit per class.
-      targets: class indices.
+      targets: class indices. One that is out of range gives not a number, and so does
+        every map of it.
 
     Example:
       >>> logit(jnp.array([[1.0, 2.0, 4.0]]), jnp.array([2]))
       Array([4.], dtype=float32)
     """
-    return jnp.take_along_axis(_logits(outputs), targets[:, None], axis=1)[:, 0]
+    return _of_class(_logits(outputs), targets)
 
 
 def probability(outputs: Logits, targets: Classes) -> Float[Array, " n"]:
@@ -37,9 +38,7 @@ def probability(outputs: Logits, targets: Classes) -> Float[Array, " n"]:
       >>> probability(jnp.array([[0.0, 0.0]]), jnp.array([1]))
       Array([0.5], dtype=float32)
     """
-    return jax.nn.softmax(logit_rows := _logits(outputs))[
-        jnp.arange(len(logit_rows)), targets
-    ]
+    return _of_class(jax.nn.softmax(_logits(outputs)), targets)
 
 
 def margin(
@@ -59,7 +58,7 @@ def margin(
       Array([3.], dtype=float32)
     """
     outputs = _logits(outputs)
-    if targets.ndim == 2:
+    if targets.ndim == 2 and targets.shape[1] == 2:
         return logit(outputs, targets[:, 0]) - logit(outputs, targets[:, 1])
     own = jax.nn.one_hot(targets, outputs.shape[1], dtype=bool)
     return logit(outputs, targets) - jnp.where(own, -jnp.inf, outputs).max(axis=1)
@@ -218,6 +217,22 @@ def gradient_of_score(
         return score_and_targets(score, model(images), targets)[0].sum()
 
     return jax.grad(total)(images)
+
+
+def _of_class(values: Logits, targets: Classes) -> Float[Array, " n"]:
+    """The target's value; not a number, nor is its derivative, for no class at all.
+
+    A sum over a mask rather than a look-up, whose derivative would be a scatter.
+    """
+    if targets.ndim != 1 or not jnp.issubdtype(targets.dtype, jnp.integer):
+        raise ValueError(
+            f"`targets` is {targets.dtype}{list(targets.shape)}; this score needs one "
+            f"class index per image, such as `jnp.full({len(values)}, index)`."
+        )
+    own = jnp.arange(values.shape[1])[None] == targets[:, None]
+    none = ~own.any(axis=1, keepdims=True)
+    scale = jnp.where(none, jnp.nan, 1).astype(values.dtype)
+    return jnp.where(own | none, values * scale, 0).sum(axis=1)
 
 
 def _logits(outputs: PyTree) -> Logits:
