@@ -1,4 +1,5 @@
 import csv
+import errno
 import json
 import os
 import re
@@ -341,11 +342,11 @@ def test_a_run_that_breaks_off_keeps_what_is_done(
     def explain(*arguments):
         seen.append(1)
         if len(seen) == 3:
-            raise RuntimeError("out of memory")
+            raise RuntimeError("no such luck")
         return original(*arguments)
 
     monkeypatch.setattr(explaining, "_explain", explain)
-    with pytest.raises(RuntimeError, match="out of memory"):
+    with pytest.raises(RuntimeError, match="no such luck"):
         call("explain", photos, "--batch-size", 1)
     assert len(rows(tmp_path / "out")) == 2
     page = (tmp_path / "out" / "index.html").read_text("utf-8")
@@ -397,3 +398,47 @@ def test_a_second_run_does_not_explain_the_first(tiny, call, photos):
         out = photos / "out"
         assert call("explain", photos, "--overwrite", out=out).exit_code == 0
         assert len(rows(out)) == 5
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".html"])
+def test_a_full_disk_is_told_in_a_sentence(
+    tiny, call, photos, tmp_path, monkeypatch, suffix
+):
+    import xattr.cli._gallery as gallery
+    import xattr.cli._writing as writing
+
+    original, closed = writing.write_whole, []
+
+    def write(path, *arguments):
+        if path.suffix == suffix and (suffix == ".html" or path.stem == "y"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        original(path, *arguments)
+
+    close = writing.Table.close
+    for module in (writing, gallery):
+        monkeypatch.setattr(module, "write_whole", write)
+    monkeypatch.setattr(
+        writing.Table, "close", lambda self: closed.append(1) or close(self)
+    )
+    result = call("explain", photos)
+    assert result.exit_code == 3
+    done = 1 if suffix == ".npz" else 5
+    assert (
+        f"Writing to {tmp_path / 'out'} failed (No space left on device) "
+        f"after {done} of 5 files." in result.stderr
+    )
+    assert len(rows(tmp_path / "out")) == done
+    assert closed == [1]
+
+
+@pytest.mark.parametrize(("size", "advice"), [(2, "`--batch-size 1`"), (1, "fewer")])
+def test_too_little_memory_is_told_in_a_sentence(
+    tiny, call, photos, monkeypatch, size, advice
+):
+    def explain(*_):
+        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 7 bytes")
+
+    monkeypatch.setattr("xattr.cli._explaining._explain", explain)
+    result = call("explain", photos, "--batch-size", size)
+    assert result.exit_code == 3
+    assert f"too small for a batch of {size}: try {advice}" in result.stderr

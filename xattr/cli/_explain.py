@@ -68,7 +68,8 @@ def explain(
     """Explain photographs: overlays, raw maps, a table, and a page to look at.
 
     Exit code: 0 if all went well, 1 if a file was skipped or a map is not finite,
-    2 if the call was wrong (nothing is written), 130 if interrupted.
+    2 if the call was wrong (nothing is written), 3 if the disk or the memory is
+    full, 130 if interrupted.
     """
     from xattr.cli._explaining import Plan
     from xattr.cli._running import execute
@@ -99,7 +100,7 @@ def explain(
     shown = "predicted" if plan.target is None else pretrained.classes[plan.target]
     options = {"table": table, "signed": signed, "facts": describe(plan, shown)}
     begin = partial(Results, out, plan, len(found.paths), **options)
-    raise typer.Exit(execute(plan, found, begin))
+    raise typer.Exit(execute(plan, found, out, begin))
 
 
 def _check_site(site: str | None, methods: dict) -> None:

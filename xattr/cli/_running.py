@@ -10,18 +10,22 @@ from xattr.cli._interruption import INTERRUPTED, Interruption, interruptible
 from xattr.cli._writing import Results
 from xattr.data import Found, display_name
 
-SKIPPED = 1
+SKIPPED, BROKEN = 1, 3
 
 
 class Run:
     """One run; nothing is written before the first batch is computed.
 
     Attributes:
+      folder: where it writes.
       results: what is written, once there is something.
     """
 
-    def __init__(self, plan: Plan, found: Found, begin: Callable[[], Results]) -> None:
+    def __init__(
+        self, plan: Plan, found: Found, folder: Path, begin: Callable[[], Results]
+    ) -> None:
         self._plan, self._found, self._begin = plan, found, begin
+        self.folder = folder
         self.results: Results | None = None
 
     def __str__(self) -> str:
@@ -48,27 +52,59 @@ class Run:
                 interruption.check()
 
 
-def execute(plan: Plan, found: Found, begin: Callable[[], Results]) -> int:
+def execute(
+    plan: Plan, found: Found, folder: Path, begin: Callable[[], Results]
+) -> int:
     """Compute, write and report; the exit code."""
-    run, notice = Run(plan, found, begin), ""
+    run, notice, code = Run(plan, found, folder, begin), "", 0
     with interruptible() as interruption:
         try:
             with progress(len(found.paths)) as bar:
                 run.go(bar, interruption)
         except KeyboardInterrupt:
-            notice = f"The run was interrupted after {run}."
+            notice, code = f"The run was interrupted after {run}.", INTERRUPTED
         except Exception as error:
             if run.results is None and isinstance(error, (TypeError, ValueError)):
                 fail(error)  # the first batch tells that the call was wrong
-            if run.results is not None:
-                run.results.finish(f"The run broke off after {run}.")
-            raise
-        if run.results is not None:
-            _report(run.results, run.results.finish(notice))
+            notice, code = f"The run broke off after {run}.", BROKEN
+            if not (reason := _reason(error, plan, run)):
+                _finish(run, notice)
+                raise
+            say(f"Error: {reason}", error=True)
+        reason = _finish(run, notice)
+    if reason and code != BROKEN:
+        say(f"Error: {reason}", error=True)
+        code = BROKEN
     if notice:
         say(notice, error=True)
-        return INTERRUPTED
-    return SKIPPED if run.results is None or run.results.spoiled else 0
+    return code or (SKIPPED if run.results and run.results.spoiled else 0)
+
+
+def _finish(run: Run, notice: str) -> str:
+    """Write what is missing and report; why it cannot be written, if it cannot."""
+    if run.results is None:
+        return ""
+    try:
+        table = run.results.finish(notice)
+    except OSError as error:
+        return _unwritten(run, error)
+    _report(run.results, table)
+    return ""
+
+
+def _reason(error: Exception, plan: Plan, run: Run) -> str:
+    """An error of the machine as a sentence; empty for an error of the program."""
+    if isinstance(error, OSError):
+        return _unwritten(run, error)
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+        advice = "try `--batch-size 1`" if plan.batch_size > 1 else "try fewer methods"
+        return f"The memory is too small for a batch of {plan.batch_size}: {advice}."
+    return ""
+
+
+def _unwritten(run: Run, error: OSError) -> str:
+    """What the system said, and how far the run came."""
+    return f"Writing to {run.folder} failed ({error.strerror or error}) after {run}."
 
 
 def _report(results: Results, table: Path) -> None:

@@ -89,8 +89,11 @@ class Results:
 
     def finish(self, notice: str = "") -> Path:
         """Write the last page and the table; the table's path."""
-        self._gallery.finish(notice)
-        return self._table.close()
+        try:
+            self._gallery.finish(notice)
+        finally:
+            table = self._table.close()
+        return table
 
     def _turn(self, count: int) -> None:
         """Count files that are done."""
