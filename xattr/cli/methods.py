@@ -25,7 +25,6 @@ class MethodRow:
       summary: what its numbers mean, in a line.
       site: whether it reads a site of the model.
       random: whether it needs a key.
-      signed: whether negative values are evidence against the target.
       prepare: host function from images to further arguments, computed per image.
     """
 
@@ -35,7 +34,6 @@ class MethodRow:
     summary: str
     site: bool = False
     random: bool = False
-    signed: bool = True
     prepare: Prepare | None = None
 
 
@@ -77,7 +75,7 @@ _ROWS = [
     _row(xattr.gradient),
     _row(xattr.input_x_gradient),
     _combined(xattr.smoothgrad),
-    _combined(xattr.vargrad, signed=False),
+    _combined(xattr.vargrad),
     _row(xattr.integrated_gradients),
     _row(xattr.expected_gradients, random=True, prepare=black_grey_white),
     _row(xattr.guided_integrated_gradients),
@@ -85,14 +83,14 @@ _ROWS = [
     _row(xattr.xrai, prepare=superpixels),
     _row(xattr.cam, site=True),
     _row(xattr.grad_cam, site=True),
-    _row(xattr.grad_cam_plus_plus, site=True, signed=False),
+    _row(xattr.grad_cam_plus_plus, site=True),
     _row(xattr.hires_cam, site=True),
-    _row(xattr.layer_cam, site=True, signed=False),
-    _row(xattr.grad_cam_elementwise, site=True, signed=False),
+    _row(xattr.layer_cam, site=True),
+    _row(xattr.grad_cam_elementwise, site=True),
     _row(xattr.xgrad_cam, site=True),
     _row(xattr.eigen_cam, site=True),
     _row(xattr.eigen_grad_cam, site=True),
-    _row(xattr.smooth_grad_cam_plus_plus, site=True, random=True, signed=False),
+    _row(xattr.smooth_grad_cam_plus_plus, site=True, random=True),
     _row(xattr.shapley_cam, site=True),
     _row(xattr.integrated_grad_cam, site=True),
     _row(xattr.occlusion),
