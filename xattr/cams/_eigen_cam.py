@@ -7,7 +7,7 @@ from xattr._compile import compiled
 from xattr._scores import logit
 from xattr._types import Images, Keys, Predictor, Score
 from xattr.cams._leading import leading_projection
-from xattr.cams._site_gradient import Map, SiteGradient, rectify, site_and_outputs
+from xattr.cams._site_gradient import Map, SiteGradient, finish, site_and_outputs
 
 
 def eigen_cam_formula(found: SiteGradient, center: bool = False) -> Map:
@@ -85,6 +85,6 @@ def eigen_cam(
 
     def evaluate(images, _):
         activations, _ = site_and_outputs(model, images, site, axes)
-        return rectify(leading_projection(activations, center), relu)
+        return finish(leading_projection(activations, center), relu, images)
 
     return evaluate_all(evaluate, images, chunk_size=chunk_size)[:, 0]

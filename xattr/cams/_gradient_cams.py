@@ -15,7 +15,7 @@ from xattr.cams._grad_cam_elementwise import grad_cam_elementwise_formula
 from xattr.cams._grad_cam_plus_plus import grad_cam_plus_plus_formula
 from xattr.cams._hires_cam import hires_cam_formula
 from xattr.cams._layer_cam import layer_cam_formula
-from xattr.cams._site_gradient import Formula, Map, rectify, site_gradient
+from xattr.cams._site_gradient import Formula, Map, finish, site_gradient
 from xattr.cams._xgrad_cam import xgrad_cam_formula
 
 _FORMULAS: dict[str, Formula] = {
@@ -88,7 +88,7 @@ def gradient_cams(
     def evaluate(rows, _):
         images, targets = rows
         found = site_gradient(model, images, targets, site, score, axes)
-        return {name: rectify(_FORMULAS[name](found), relu) for name in methods}
+        return {name: finish(_FORMULAS[name](found), relu, images) for name in methods}
 
     maps = evaluate_all(evaluate, (images, targets), chunk_size=chunk_size)
     return {name: maps[name][:, 0] for name in methods}

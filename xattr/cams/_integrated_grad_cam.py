@@ -12,7 +12,7 @@ from xattr.cams._site_gradient import (
     Grid,
     Map,
     SiteGradient,
-    rectify,
+    finish,
     site_and_outputs,
     site_gradient,
     weighted,
@@ -106,7 +106,7 @@ def integrated_grad_cam(
         t = t.reshape(-1, *[1] * (images.ndim - 1))
         path = starts + t * (images - starts)
         found = site_gradient(model, path, targets, site, score, axes)
-        return rectify(integrated_grad_cam_formula(found, activations), relu)
+        return finish(integrated_grad_cam_formula(found, activations), relu, images)
 
     rows = (images, targets, starts, activations)
     return sum_all(step, rows, num=num_steps, chunk_size=chunk_size) / num_steps

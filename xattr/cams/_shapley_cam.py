@@ -11,8 +11,8 @@ from xattr.cams._site_gradient import (
     Grid,
     Map,
     SiteGradient,
+    finish,
     grid_axes,
-    rectify,
     to_grid,
     weighted,
 )
@@ -84,7 +84,7 @@ def shapley_cam(
     def evaluate(rows, _):
         images, targets = rows
         found, curvature = _with_curvature(model, images, targets, site, score, axes)
-        return rectify(shapley_cam_formula(found, curvature), relu)
+        return finish(shapley_cam_formula(found, curvature), relu, images)
 
     return evaluate_all(evaluate, (images, targets), chunk_size=chunk_size)[:, 0]
 

@@ -40,7 +40,7 @@ def map_of(
     def evaluate(rows, _):
         images, targets = rows
         found = site_gradient(model, images, targets, site, score, axes)
-        return rectify(formula(found), relu)
+        return finish(formula(found), relu, images)
 
     return evaluate_all(evaluate, (images, targets), chunk_size=chunk_size)[:, 0]
 
@@ -101,9 +101,9 @@ def weighted(activations: Grid, weights: Float[Array, "n d"]) -> Map:
     return jnp.einsum("nijd,nd->nij", activations, weights)
 
 
-def rectify(maps: Map, relu: bool) -> Map:
-    """The ReLU at the end of most published formulas."""
-    return jax.nn.relu(maps) if relu else maps
+def finish(maps: Map, relu: bool, images: Images) -> Map:
+    """The ReLU at the end of most published formulas, in the type of the images."""
+    return (jax.nn.relu(maps) if relu else maps).astype(images.dtype)
 
 
 def ratio(numerator: Array, denominator: Array) -> Array:

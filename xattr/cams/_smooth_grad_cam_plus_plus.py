@@ -12,8 +12,8 @@ from xattr._types import Images, Keys, Predictor, Score
 from xattr.cams._site_gradient import (
     Grid,
     Map,
+    finish,
     ratio,
-    rectify,
     site_and_outputs,
     site_gradient,
     weighted,
@@ -119,7 +119,9 @@ def smooth_grad_cam_plus_plus(
         images, sums = rows
         activations, _ = site_and_outputs(model, images, site, axes)
         means = [total / num_samples for total in sums]
-        return rectify(smooth_grad_cam_plus_plus_formula(activations, *means), relu)
+        return finish(
+            smooth_grad_cam_plus_plus_formula(activations, *means), relu, images
+        )
 
     return evaluate_all(evaluate, (images, sums), chunk_size=chunk_size)[:, 0]
 

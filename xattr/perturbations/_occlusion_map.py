@@ -68,4 +68,4 @@ def occlusion_map(
         return score_and_targets(score, model(images), targets)[0]
 
     scores = at_every_position(evaluate, images, targets, where, baseline, chunk_size)
-    return scores.reshape(-1, *where.counts)
+    return scores.reshape(-1, *where.counts).astype(images.dtype)

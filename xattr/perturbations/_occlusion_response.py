@@ -143,6 +143,7 @@ def occlusion_response(
         activations, outputs = site_and_outputs(model, images, site, axes)
         response = _REDUCTIONS[reduce](activations, strongest)
         scores, _ = score_and_targets(score, outputs, targets)
+        response, scores = (x.astype(images.dtype) for x in (response, scores))
         return OcclusionResponse(response, scores, predicted(outputs))
 
     rows = (strongest, resolved)
