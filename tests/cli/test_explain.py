@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import sys
 import threading
 import time
 
@@ -168,6 +169,8 @@ def test_only_unreadable_files_still_give_a_table(tiny, call, tmp_path):
         (["--site", "relu:9"], "relu:1"),
         (["--site", "relu:1", "--method", "gradient"], "reads a site"),
         (["--batch-size", "0"], "greater than or equal to 1"),
+        (["--seed", "-1"], "greater than or equal to 0"),
+        (["--seed", "4294967296"], "less than or equal to 4294967295"),
         (["--table", "xlsx"], "xlsx"),
     ],
 )
@@ -442,3 +445,29 @@ def test_too_little_memory_is_told_in_a_sentence(
     result = call("explain", photos, "--batch-size", size)
     assert result.exit_code == 3
     assert f"too small for a batch of {size}: try {advice}" in result.stderr
+
+
+def test_a_method_without_its_dependency(tiny, call, photos, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    monkeypatch.setattr("xattr.cli._explaining._explain", None)
+    result = call("explain", photos, "--method", "gradient,xrai")
+    assert result.exit_code == 2
+    assert "`--method xrai` needs scikit-image: `pip install" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", [ImportError, OverflowError])
+def test_a_first_batch_that_cannot_be(tiny, call, photos, tmp_path, monkeypatch, kind):
+    def explain(*_):
+        raise kind("this cannot be")
+
+    monkeypatch.setattr("xattr.cli._explaining._explain", explain)
+    result = call("explain", photos)
+    assert result.exit_code == 2
+    assert "Error: this cannot be" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_largest_seed(tiny, call, photos):
+    arguments = ("--seed", 2**32 - 1, "--method", "smoothgrad")
+    assert call("explain", photos, *arguments).exit_code == 0

@@ -1,6 +1,7 @@
 """The command `explain`."""
 
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +12,7 @@ from xattr.cli._console import LISTED, fail
 from xattr.cli._folder import check_folder
 from xattr.data import Found, Problem, display_name, find_images
 
+_PACKAGES = {"skimage": "scikit-image"}
 DEFAULT_METHODS = (
     "gradient,integrated_gradients,smoothgrad,grad_cam,layer_cam,occlusion"
 )
@@ -60,7 +62,10 @@ def explain(
         Literal["default", "high", "highest"],
         typer.Option(help="Precision of matrix products on an accelerator."),
     ] = "default",
-    seed: Annotated[int, typer.Option(help="Of methods that draw at random.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, max=2**32 - 1, help="Of methods that draw at random."),
+    ] = 0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier run's results.")
     ] = False,
@@ -81,6 +86,7 @@ def explain(
     try:
         methods = choose_methods(method or [DEFAULT_METHODS], METHODS)
         _check_site(site, methods)
+        _check_needs(methods)
         check_format(table)
         check_folder(out, overwrite=overwrite)
         found = find_images(paths, leave_out=out)
@@ -95,7 +101,7 @@ def explain(
             seed=seed,
             precision=None if precision == "default" else precision,
         )
-    except (OSError, TypeError, ValueError) as error:
+    except (ImportError, OSError, TypeError, ValueError) as error:
         fail(error)
     shown = "predicted" if plan.target is None else pretrained.classes[plan.target]
     options = {"table": table, "signed": signed, "facts": describe(plan, shown)}
@@ -110,6 +116,16 @@ def _check_site(site: str | None, methods: dict) -> None:
             f"`--site` {site!r} is given, but none of {', '.join(methods)} reads a "
             "site. Leave it out, or add such a method: `--method grad_cam`."
         )
+
+
+def _check_needs(methods: dict) -> None:
+    """Raise if a method needs what is not installed."""
+    for name, row in methods.items():
+        if row.needs and find_spec(row.needs) is None:
+            raise ValueError(
+                f"`--method {name}` needs {_PACKAGES[row.needs]}: "
+                "`pip install 'xattr-jax[segments]'`."
+            )
 
 
 def _check_found(found: Found) -> None:

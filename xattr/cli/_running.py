@@ -11,6 +11,7 @@ from xattr.cli._writing import Results
 from xattr.data import Found, display_name
 
 SKIPPED, BROKEN = 1, 3
+WRONG = (ImportError, OverflowError, TypeError, ValueError)
 
 
 class Run:
@@ -64,7 +65,7 @@ def execute(
         except KeyboardInterrupt:
             notice, code = f"The run was interrupted after {run}.", INTERRUPTED
         except Exception as error:
-            if run.results is None and isinstance(error, (TypeError, ValueError)):
+            if run.results is None and isinstance(error, WRONG):
                 fail(error)  # the first batch tells that the call was wrong
             notice, code = f"The run broke off after {run}.", BROKEN
             if not (reason := _reason(error, plan, run)):

@@ -25,6 +25,7 @@ class MethodRow:
       summary: what its numbers mean, in a line.
       site: whether it reads a site of the model.
       random: whether it needs a key.
+      needs: module of an optional dependency, or empty.
       prepare: host function from images to further arguments, computed per image.
     """
 
@@ -34,6 +35,7 @@ class MethodRow:
     summary: str
     site: bool = False
     random: bool = False
+    needs: str = ""
     prepare: Prepare | None = None
 
 
@@ -80,7 +82,7 @@ _ROWS = [
     _row(xattr.expected_gradients, random=True, prepare=black_grey_white),
     _row(xattr.guided_integrated_gradients),
     _row(xattr.blur_integrated_gradients),
-    _row(xattr.xrai, prepare=superpixels),
+    _row(xattr.xrai, needs="skimage", prepare=superpixels),
     _row(xattr.cam, site=True),
     _row(xattr.grad_cam, site=True),
     _row(xattr.grad_cam_plus_plus, site=True),
