@@ -181,12 +181,26 @@ def test_wrong_calls_write_nothing(tiny, call, photos, tmp_path, arguments, mess
     assert not (tmp_path / "out").exists()
 
 
-def test_a_wrong_site_is_found_before_anything_is_written(tiny, call, photos, tmp_path):
-    """Even where the first batch holds unreadable files alone."""
-    for name in ("0", "1"):
-        (photos / f"{name}.png").touch()
-    result = call("explain", photos, "--site", "relu:9", "--batch-size", 1)
+@pytest.mark.parametrize(
+    ("site", "method", "message"),
+    [
+        ("relu:9", "grad_cam", "relu:1"),
+        ("reduce_sum", "gradient,layer_cam", "reduce_sum"),
+        ("relu:0", "grad_cam,cam", "relu:0"),
+    ],
+)
+def test_a_wrong_site_is_found_before_anything_runs(
+    tiny, call, photos, tmp_path, monkeypatch, site, method, message
+):
+    """A site that there is not, has no places, or has more layers after it."""
+
+    def explode(*_, **__):
+        raise AssertionError("computed")
+
+    monkeypatch.setattr("xattr.cli._running.explain_files", explode)
+    result = call("explain", photos, "--site", site, "--method", method)
     assert result.exit_code == 2
+    assert message in result.stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -76,7 +76,7 @@ def explain(
     2 if the call was wrong (nothing is written), 3 if the disk or the memory is
     full, 130 if interrupted.
     """
-    from xattr.cli._explaining import Plan
+    from xattr.cli._explaining import Plan, check_sites
     from xattr.cli._running import execute
     from xattr.cli._table import check_format
     from xattr.cli._writing import Results, describe
@@ -101,6 +101,7 @@ def explain(
             seed=seed,
             precision=None if precision == "default" else precision,
         )
+        check_sites(plan)
     except (ImportError, OSError, TypeError, ValueError) as error:
         fail(error)
     shown = "predicted" if plan.target is None else pretrained.classes[plan.target]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from xattr._types import Method
 from xattr.data import Problem, read_batches
 
 if TYPE_CHECKING:
@@ -50,6 +52,34 @@ class Explained(NamedTuple):
     targets: np.ndarray
     maps: dict[str, np.ndarray]
     problems: tuple[Problem, ...]
+
+
+def check_sites(plan: Plan) -> None:
+    """Trace every method that reads a site, computing nothing.
+
+    The shapes are those of the run, so that its traces are found in the cache.
+
+    Raises:
+      TypeError: as the methods.
+      ValueError: as the methods; such as if there is no such site, or one of them
+        cannot work on it.
+    """
+    side = plan.pretrained.preprocess.size
+    images = jax.ShapeDtypeStruct((plan.batch_size, side, side, 3), jnp.float32)
+    targets = jax.ShapeDtypeStruct((plan.batch_size,), jnp.int32)
+    with jax.default_matmul_precision(plan.precision):
+        for row in plan.methods.values():
+            if row.site:
+                jax.eval_shape(
+                    partial(_call, row.method, plan),
+                    *(plan.pretrained.model, images, targets),
+                )
+
+
+def _call(method: Method, plan: Plan, model: Any, images: Any, targets: Any) -> Any:
+    """A method that reads a site, with a run's keys."""
+    keys = _keys(jax.random.key(plan.seed), jnp.arange(plan.batch_size))
+    return method(model, images, targets, key=keys, site=plan.site)
 
 
 def explain_files(
