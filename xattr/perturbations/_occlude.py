@@ -48,6 +48,23 @@ def at_every_position(
     return evaluate_all(occluded, everything, num=where.num, chunk_size=chunk_size)
 
 
+def occluded_scores(
+    model: Predictor,
+    images: Images,
+    targets: PyTree,
+    score: Score,
+    where: Windows,
+    baseline: Baseline,
+    chunk_size: int | None,
+) -> Float[Array, "n p"]:
+    """The score with the window at each position."""
+
+    def evaluate(images: Images, targets: PyTree) -> Float[Array, " m"]:
+        return score_and_targets(score, model(images), targets)[0]
+
+    return at_every_position(evaluate, images, targets, where, baseline, chunk_size)
+
+
 def clean_scores(
     model: Predictor,
     images: Images,

@@ -3,12 +3,12 @@
 from jaxtyping import Array, Float, PyTree
 
 from xattr._compile import compiled
-from xattr._scores import logit, score_and_targets
+from xattr._scores import logit
 from xattr._types import Images, Keys, Predictor, Score
 from xattr.perturbations._occlude import (
     Baseline,
-    at_every_position,
     clean_scores,
+    occluded_scores,
     positions,
 )
 from xattr.perturbations._windows import Extent, mean_over_windows
@@ -76,10 +76,6 @@ def occlusion(
     del key
     where = positions(images, window, stride)
     clean, targets = clean_scores(model, images, targets, score, chunk_size)
-
-    def evaluate(images, targets):
-        return score_and_targets(score, model(images), targets)[0]
-
-    scores = at_every_position(evaluate, images, targets, where, baseline, chunk_size)
+    scores = occluded_scores(model, images, targets, score, where, baseline, chunk_size)
     drops = (clean[:, None] - scores).reshape(-1, *where.counts)
     return mean_over_windows(drops, where)[..., None].astype(images.dtype)

@@ -3,10 +3,10 @@
 from jaxtyping import Array, Float, PyTree
 
 from xattr._compile import compiled
-from xattr._scores import logit, score_and_targets
+from xattr._scores import logit
 from xattr._targets import resolve_targets
 from xattr._types import Images, Keys, Predictor, Score
-from xattr.perturbations._occlude import Baseline, at_every_position, positions
+from xattr.perturbations._occlude import Baseline, occluded_scores, positions
 from xattr.perturbations._windows import Extent
 
 
@@ -63,9 +63,5 @@ def occlusion_map(
     del key
     where = positions(images, window, stride)
     targets = resolve_targets(model, images, targets, chunk_size)
-
-    def evaluate(images, targets):
-        return score_and_targets(score, model(images), targets)[0]
-
-    scores = at_every_position(evaluate, images, targets, where, baseline, chunk_size)
+    scores = occluded_scores(model, images, targets, score, where, baseline, chunk_size)
     return scores.reshape(-1, *where.counts).astype(images.dtype)
