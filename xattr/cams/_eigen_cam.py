@@ -1,5 +1,6 @@
 """Eigen-CAM: the leading component of the activations."""
 
+import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from xattr._chunking import evaluate_all
@@ -85,6 +86,7 @@ def eigen_cam(
 
     def evaluate(images, _):
         activations, _ = site_and_outputs(model, images, site, axes)
-        return finish(leading_projection(activations, center), relu, images)
+        found = SiteGradient(activations, jnp.zeros_like(activations))
+        return finish(eigen_cam_formula(found, center), relu, images)
 
     return evaluate_all(evaluate, images, chunk_size=chunk_size)[:, 0]
