@@ -49,7 +49,7 @@ def gradient(
 
     Notes:
       The paper takes the largest magnitude over the channels: see
-      `xattr.images.reduce_channels`.
+      `abs` of `xattr.images.channel_max_abs`.
     """
     del key
 
