@@ -35,8 +35,8 @@ def with_tensors(network: Network, tensors: Mapping[str, np.ndarray]) -> Network
 
     Raises:
       TypeError: if a tensor is not of floating point.
-      ValueError: if tensors are missing, surplus, misshapen or not finite; all
-        are named.
+      ValueError: if tensors are missing, surplus, misshapen or not finite; the
+        first of each kind are named, the rest counted.
 
     Example:
       >>> from flax import nnx
@@ -122,7 +122,7 @@ def _without_counters(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
 def _check(
     tensors: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]
 ) -> None:
-    """Raise an error that names all tensors that don't fit `shapes`."""
+    """Raise an error that names the tensors that don't fit `shapes`."""
     common = [name for name in shapes if name in tensors]
     problems = {
         "missing": [f"{name} {shapes[name]}" for name in shapes.keys() - tensors],
@@ -149,7 +149,7 @@ def _check(
 
 
 def _check_values(tensors: Mapping[str, np.ndarray]) -> None:
-    """Raise an error that names all tensors whose values can't be weights."""
+    """Raise an error that names the tensors whose values can't be weights."""
     wrong = [
         f"{name} ({value.dtype})"
         for name, value in tensors.items()
