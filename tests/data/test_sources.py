@@ -3,7 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from xattr.data import Problem, display_name, find_images
+from xattr.data import (
+    Problem,
+    UnreadableImage,
+    display_name,
+    find_images,
+    read_image,
+)
 
 
 def touch(path: Path) -> Path:
@@ -119,3 +125,19 @@ def test_results_of_runs_are_no_photographs(tmp_path):
     assert [path.name for path in found.paths] == ["a.png", "d.png"]
     (alone,) = find_images([tmp_path / "old"]).problems
     assert alone.reason == "the folder holds no image files"
+
+
+def test_photographs_of_formats_that_are_not_read_are_told(tmp_path):
+    for name in ("a.HEIC", "b.jxl", "c.NEF", "d.svg", "e.psd", ".f.heic", "g.txt"):
+        touch(tmp_path / name)
+    found = find_images([tmp_path, tmp_path])
+    assert found.paths == ()
+    assert [(path.name, reason) for path, reason in sorted(found.problems)] == [
+        ("a.HEIC", "HEIC is not read; save it as JPEG"),
+        ("b.jxl", "JPEG XL is not read; save it as JPEG"),
+        ("c.NEF", "RAW is not read; save it as JPEG"),
+        ("d.svg", "SVG is not read; save it as JPEG"),
+        ("e.psd", "PSD is not read; save it as JPEG"),
+    ]
+    with pytest.raises(UnreadableImage, match="HEIC is not read; save it as JPEG"):
+        read_image(tmp_path / "a.HEIC")

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import UInt8
 
+from xattr.data._sources import unread_format
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -78,7 +80,7 @@ def read_image(
     except UnreadableImage:
         raise
     except Exception as error:  # decoders raise nearly anything on damaged bytes
-        raise UnreadableImage(path, _reason(error)) from error
+        raise UnreadableImage(path, _reason(error, Path(path))) from error
 
 
 def _read(
@@ -196,7 +198,7 @@ def _pattern(module: object) -> str:
     return str(getattr(module, "pattern", module))
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, path: Path) -> str:
     """A decoder's exception as a reason for a person."""
     from PIL import Image, UnidentifiedImageError
 
@@ -206,6 +208,8 @@ def _reason(error: Exception) -> str:
         case PermissionError():
             return "reading it is not permitted"
         case UnidentifiedImageError():
+            if unread := unread_format(path):
+                return unread
             return "it is not an image of a known format, or its header is damaged"
         case Image.DecompressionBombError():
             return "it has more pixels than Pillow's own limit"

@@ -12,6 +12,19 @@ SUFFIXES = frozenset(
     " .tif .tiff .webp".split()
 )
 
+UNREAD = {
+    f".{suffix}": kind
+    for kind, suffixes in {
+        "HEIC": "heic heif hif",
+        "JPEG XL": "jxl",
+        "JPEG 2000": "jp2 j2k jpx",
+        "SVG": "svg svgz",
+        "PSD": "psd psb",
+        "RAW": "arw cr2 cr3 crw dng nef nrw orf pef raf raw rw2 srw x3f",
+    }.items()
+    for suffix in suffixes.split()
+}
+
 
 class Problem(NamedTuple):
     """A file or folder that gives no image, and why."""
@@ -48,7 +61,8 @@ def find_images(
 
     Returns:
       Paths, sorted by name, and the problems: missing paths, patterns without a
-      match, folders without images and folders that cannot be listed.
+      match, folders without images, folders that cannot be listed, and in folders
+      photographs of formats that are not read, such as HEIC.
 
     Example:
       >>> find_images(["no/such/folder"]).problems[0].reason
@@ -67,6 +81,17 @@ def find_images(
                     files.setdefault(real, item)
     paths = sorted(files.values(), key=lambda path: path.parts)
     return Found(tuple(paths), tuple(dict.fromkeys(problems)))
+
+
+def unread_format(path: Path) -> str | None:
+    """Say of a file by its suffix that its format is not read, and what to do.
+
+    Example:
+      >>> unread_format(Path("a.HEIC"))
+      'HEIC is not read; save it as JPEG'
+    """
+    kind = UNREAD.get(path.suffix.lower())
+    return kind and f"{kind} is not read; save it as JPEG"
 
 
 def display_name(path: str | os.PathLike[str]) -> str:
@@ -137,10 +162,16 @@ def _walk(place: Path, closed: str | None) -> Iterator[Path | Problem]:
             names.clear()
             continue
         names[:] = sorted(name for name in names if not name.startswith("."))
-        for name in files:
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
+        for name in sorted(files):
+            path = Path(folder, name)
+            if name.startswith("."):
+                continue
+            if path.suffix.lower() in SUFFIXES:
                 num_files += 1
-                yield Path(folder, name)
+                yield path
+            elif reason := unread_format(path):
+                num_files += 1
+                yield Problem(path, reason)
     yield from denied
     if not num_files and not denied:
         yield Problem(place, "the folder holds no image files")
