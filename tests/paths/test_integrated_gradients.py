@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -103,12 +105,26 @@ def test_the_class_is_that_of_the_image_not_of_the_path():
     np.testing.assert_allclose(maps, [[3.0]], rtol=1e-6)
 
 
+@pytest.mark.parametrize("method", ["integrated", "guided_integrated"])
+@pytest.mark.parametrize(
+    "baseline", [1, 0.5, jnp.array(0.5), jnp.array([0.1, 0.5, 0.9]), images(1)[0]]
+)
+def test_a_baseline_is_a_number_a_color_or_an_image(method, baseline):
+    model, x = tiny_convnet(jax.random.key(1)), images(2)
+    run = functools.partial(getattr(xattr, f"{method}_gradients"), model, x)
+    whole = jnp.broadcast_to(jnp.asarray(baseline), x.shape)
+    np.testing.assert_allclose(
+        run(baseline=baseline, num_steps=3), run(baseline=whole, num_steps=3), rtol=1e-5
+    )
+
+
 def test_refuses_what_cannot_be_a_baseline():
     model, x = tiny_convnet(jax.random.key(1)), images(2)
-    with pytest.raises(TypeError, match="`baseline` is a float.*jnp.full_like"):
-        xattr.integrated_gradients(model, x, baseline=0.5)  # type: ignore[arg-type]
-    for shape in [(3, 12, 12, 3), (12, 12, 3), (2, 3, 12, 12, 3), (1, 12, 11, 3)]:
-        with pytest.raises(ValueError, match=r"`baseline` has shape .*must have the"):
+    black = [jnp.zeros((12, 12, 3))] * 2
+    with pytest.raises(TypeError, match="`baseline` is a list.*jnp.full_like"):
+        xattr.integrated_gradients(model, x, baseline=black)  # type: ignore[arg-type]
+    for shape in [(3, 12, 12, 3), (2,), (2, 3, 12, 12, 3), (1, 12, 11, 3), (1,) * 6]:
+        with pytest.raises(ValueError, match=r"`baseline` has shape .* a number, or"):
             xattr.integrated_gradients(model, x, baseline=jnp.zeros(shape))
 
 

@@ -1,7 +1,6 @@
 """Integrated Grad-CAM: Grad-CAM averaged along a path from a baseline."""
 
-import jax.numpy as jnp
-from jaxtyping import Array, Inexact, PyTree
+from jaxtyping import PyTree
 
 from xattr._chunking import evaluate_all, sum_all
 from xattr._compile import compiled
@@ -17,7 +16,7 @@ from xattr.cams._site_gradient import (
     site_gradient,
     weighted,
 )
-from xattr.paths._baselines import baselines_for
+from xattr.paths._baselines import Baseline, one_baseline
 
 
 def integrated_grad_cam_formula(found: SiteGradient, start: Grid) -> Map:
@@ -33,7 +32,7 @@ def integrated_grad_cam(
     targets: PyTree = None,
     *,
     site: str,
-    baseline: Inexact[Array, "..."] | None = None,
+    baseline: Baseline | None = None,
     num_steps: int = 20,
     relu: bool = True,
     axes: str | None = None,
@@ -56,8 +55,8 @@ def integrated_grad_cam(
       targets: what `score` selects; when None, the classes predicted on the images,
         along all of the path.
       site: exact name or module path of the activation.
-      baseline: where the path begins: an image or images that broadcast to `images`;
-        zeros when None.
+      baseline: where the path begins, in the units of the images: a number, a color, or
+        images that broadcast to `images`; zeros when None.
       num_steps: gradients per image.
       relu: keep only evidence for the target, at each step; False keeps the sign.
       axes: which axis of the site is which, as a permutation of `nhwc`; read from the
@@ -92,7 +91,7 @@ def integrated_grad_cam(
     del key
     if num_steps < 1:
         raise ValueError(f"`num_steps`={num_steps}; it must be at least 1.")
-    starts = _start(images, baseline)
+    starts = one_baseline(images, baseline)
     targets = resolve_targets(model, images, targets, chunk_size)
 
     def begin(images, _):
@@ -110,13 +109,3 @@ def integrated_grad_cam(
 
     rows = (images, targets, starts, activations)
     return sum_all(step, rows, num=num_steps, chunk_size=chunk_size) / num_steps
-
-
-def _start(images: Images, baseline: Array | None) -> Images:
-    several = baselines_for(images, baseline)
-    if several.shape[0] != 1:
-        raise ValueError(
-            f"`baseline` holds {several.shape[0]} baselines; this path has one start. "
-            f"Give one image, or one per image: `baseline=baselines[0]`."
-        )
-    return jnp.broadcast_to(several[0], images.shape)

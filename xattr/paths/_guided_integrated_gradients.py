@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Inexact, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from xattr._chunking import sum_all
 from xattr._compile import compiled
 from xattr._scores import gradient_of_score, logit
 from xattr._targets import resolve_targets
 from xattr._types import Images, Keys, Predictor, Score
-from xattr.paths._baselines import baselines_for, pick
+from xattr.paths._baselines import Baseline, baselines_for, pick
 
 
 @compiled
@@ -22,7 +22,7 @@ def guided_integrated_gradients(
     images: Images,
     targets: PyTree = None,
     *,
-    baseline: Inexact[Array, "..."] | None = None,
+    baseline: Baseline | None = None,
     num_steps: int = 200,
     fraction: float = 0.25,
     max_distance: float = 0.02,
@@ -58,7 +58,7 @@ def guided_integrated_gradients(
       Signed contributions, whose sum over an image is near $f(x) - f(b)$.
 
     Raises:
-      TypeError: if `baseline` is no array.
+      TypeError: if `baseline` is neither a number nor an array.
       ValueError: if `baseline` does not broadcast to `images`, `num_steps` < 1,
         `fraction` is not in (0, 1] or `max_distance` < 0.
 

@@ -1,14 +1,14 @@
 """Integrated gradients: the score's change along the straight path, by pixel."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Inexact, PyTree
+from jaxtyping import PyTree
 
 from xattr._chunking import sum_all
 from xattr._compile import compiled
 from xattr._scores import gradient_of_score, logit
 from xattr._targets import resolve_targets
 from xattr._types import Images, Keys, Predictor, Score
-from xattr.paths._baselines import baselines_for, pick
+from xattr.paths._baselines import Baseline, baselines_for, pick
 from xattr.paths._quadrature import Rule, quadrature
 
 
@@ -18,7 +18,7 @@ def integrated_gradients(
     images: Images,
     targets: PyTree = None,
     *,
-    baseline: Inexact[Array, "..."] | None = None,
+    baseline: Baseline | None = None,
     num_steps: int = 32,
     rule: Rule = "midpoint",
     score: Score = logit,
@@ -37,9 +37,10 @@ def integrated_gradients(
       images: images to explain, in the units that the model takes.
       targets: what `score` selects; when None, the classes predicted on the images,
         kept along the path.
-      baseline: what means "no evidence": broadcasts to the images. With a leading axis
-        more (`b n h w c` or `b 1 h w c`) several baselines, whose maps are averaged.
-        Zeros when None.
+      baseline: what means "no evidence", in the units of the images: a number, a
+        color, or images that broadcast to `images`. With a leading axis more
+        (`b n h w c` or `b 1 h w c`) several baselines, whose maps are averaged. Zeros
+        when None.
       num_steps: gradients per image and baseline; cost is linear, memory is not
         affected.
       rule: `midpoint`, `gauss_legendre`, `trapezoid` or `right`.
@@ -52,7 +53,7 @@ def integrated_gradients(
       quadrature's error (with several baselines, the mean of $f(b)$).
 
     Raises:
-      TypeError: if `baseline` is no array.
+      TypeError: if `baseline` is neither a number nor an array.
       ValueError: if `baseline` does not broadcast to `images`, `rule` is unknown or
         `num_steps` too small for it.
 

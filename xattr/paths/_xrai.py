@@ -4,12 +4,13 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Inexact, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from xattr._chunking import evaluate_all
 from xattr._compile import compiled
 from xattr._scores import logit
 from xattr._types import Keys, Predictor, Score
+from xattr.paths._baselines import Baseline
 from xattr.paths._integrated_gradients import integrated_gradients
 
 
@@ -20,7 +21,7 @@ def xrai(
     targets: PyTree = None,
     *,
     segments: Bool[Array, "n m h w"],
-    baseline: Inexact[Array, "..."] | None = None,
+    baseline: Baseline | None = None,
     num_steps: int = 100,
     min_new_pixels: int = 50,
     fast: bool = False,

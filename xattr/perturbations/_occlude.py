@@ -9,9 +9,8 @@ from jaxtyping import Array, Float, Int, PyTree
 from xattr._chunking import evaluate_all
 from xattr._scores import score_and_targets
 from xattr._types import Images, Predictor, Score
+from xattr.paths._baselines import Baseline, one_baseline
 from xattr.perturbations._windows import Extent, Windows, covered, slide
-
-Baseline = float | int | Float[Array, "..."]
 
 
 def positions(images: Images, window: Extent, stride: Extent) -> Windows:
@@ -44,7 +43,7 @@ def at_every_position(
         inside = covered(where, position)[..., None]
         return evaluate(jnp.where(inside, fill, images), rest)
 
-    everything = (images, _fill(images, baseline), rows)
+    everything = (images, one_baseline(images, baseline), rows)
     return evaluate_all(occluded, everything, num=where.num, chunk_size=chunk_size)
 
 
@@ -80,18 +79,3 @@ def clean_scores(
 
     scores, found = evaluate_all(evaluate, (images, targets), chunk_size=chunk_size)
     return scores[:, 0], found[:, 0] if targets is None else targets
-
-
-def _fill(images: Images, baseline: Baseline) -> Images:
-    fill = jnp.asarray(baseline, images.dtype)
-    ones = (1,) * (images.ndim - fill.ndim)
-    shape = (*ones, *fill.shape)
-    if len(shape) > images.ndim or any(
-        size not in (1, full) for size, full in zip(shape, images.shape, strict=True)
-    ):
-        raise ValueError(
-            f"`baseline` has shape {fill.shape}; it must be a number, or broadcast to "
-            f"the images of shape {images.shape}: a color, `jnp.array([0.5, 0.5, "
-            f"0.5])`, or another image for each."
-        )
-    return jnp.broadcast_to(fill.reshape(shape), images.shape)

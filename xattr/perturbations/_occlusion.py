@@ -5,8 +5,8 @@ from jaxtyping import Array, Float, PyTree
 from xattr._compile import compiled
 from xattr._scores import logit
 from xattr._types import Images, Keys, Predictor, Score
+from xattr.paths._baselines import Baseline
 from xattr.perturbations._occlude import (
-    Baseline,
     clean_scores,
     occluded_scores,
     positions,

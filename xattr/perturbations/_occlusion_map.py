@@ -6,7 +6,8 @@ from xattr._compile import compiled
 from xattr._scores import logit
 from xattr._targets import resolve_targets
 from xattr._types import Images, Keys, Predictor, Score
-from xattr.perturbations._occlude import Baseline, occluded_scores, positions
+from xattr.paths._baselines import Baseline
+from xattr.perturbations._occlude import occluded_scores, positions
 from xattr.perturbations._windows import Extent
 
 

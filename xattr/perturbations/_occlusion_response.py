@@ -11,7 +11,8 @@ from xattr._compile import compiled
 from xattr._scores import logit, predicted, score_and_targets
 from xattr._types import Images, Keys, Predictor, Score
 from xattr.cams._site_gradient import Grid, site_and_outputs
-from xattr.perturbations._occlude import Baseline, at_every_position, positions
+from xattr.paths._baselines import Baseline
+from xattr.perturbations._occlude import at_every_position, positions
 from xattr.perturbations._windows import Extent
 
 Channel = Int[Array, " n"]
