@@ -1,6 +1,12 @@
 import pytest
 
-from xattr.cli._choices import choose_methods, choose_target, nearest
+import xattr
+from xattr.cli._choices import (
+    choose_methods,
+    choose_target,
+    for_command_line,
+    nearest,
+)
 
 TABLE = {"gradient": 1, "grad_cam": 2, "occlusion": 3}
 CLASSES = ("tench, Tinca tinca", "Egyptian cat", "tiger cat", "crane", "crane")
@@ -57,5 +63,39 @@ def test_targets_that_are_none(text, message):
         choose_target(text, CLASSES)
 
 
-def test_nearest_falls_back_on_the_first_names():
-    assert nearest("zzz", TABLE) == "gradient, grad_cam, occlusion"
+@pytest.mark.parametrize("text", ["+-5", "--5", "9" * 5000])
+def test_numbers_that_are_none(text):
+    with pytest.raises(ValueError, match="is not a class of this model") as caught:
+        choose_target(text, CLASSES)
+    assert len(str(caught.value)) < 300
+    assert str(caught.value).endswith("`--target 0`.")
+
+
+def test_methods_in_any_spelling():
+    assert choose_methods(["Grad-CAM", "OCCLUSION,grad_cam"], TABLE) == {
+        "grad_cam": 2,
+        "occlusion": 3,
+    }
+
+
+def test_a_method_like_no_other_gets_them_all():
+    with pytest.raises(ValueError, match="There are: gradient, grad_cam, occlusion. L"):
+        choose_methods(["zzz"], TABLE)
+
+
+def test_nearest_names_each_name_once_and_only_if_near():
+    assert nearest("craen", CLASSES) == "Nearest: crane. "
+    assert nearest("zzz", CLASSES) == ""
+
+
+@pytest.mark.parametrize(
+    ("load", "end"),
+    [
+        (lambda: xattr.models.load("resnet50"), "`--weights resnet50.safetensors`."),
+        (lambda: xattr.models.load("resnet"), "`python -m xattr models`."),
+    ],
+)
+def test_errors_end_with_the_command_that_works(load, end):
+    with pytest.raises(ValueError, match="weights|is not a network") as caught:
+        load()
+    assert for_command_line(caught.value, "resnet50").endswith(end)

@@ -163,7 +163,7 @@ def test_only_unreadable_files_still_give_a_table(tiny, call, tmp_path):
     [
         (["--method", "grad_cma"], "'grad_cma' is not a method. Nearest: grad_cam"),
         (["--method", ","], "names no method"),
-        (["--target", "toaster"], "'toaster' is not a class of this model. Nearest"),
+        (["--target", "toaster"], "'toaster' is not a class of this model. Give"),
         (["--target", "7"], "7 is no class of this model: give 0 to 4"),
         (["--target", "crane"], "fits 2 classes"),
         (["--site", "relu:9"], "relu:1"),
@@ -184,9 +184,9 @@ def test_wrong_calls_write_nothing(tiny, call, photos, tmp_path, arguments, mess
 @pytest.mark.parametrize(
     ("site", "method", "message"),
     [
-        ("relu:9", "grad_cam", "relu:1"),
+        ("relu:9", "grad_cam", "`python -m xattr sites --model mobilenet_v2`.\n"),
         ("reduce_sum", "gradient,layer_cam", "reduce_sum"),
-        ("relu:0", "grad_cam,cam", "relu:0"),
+        ("relu:0", "grad_cam,cam", "`--method grad_cam`.\n"),
     ],
 )
 def test_a_wrong_site_is_found_before_anything_runs(

@@ -1,17 +1,28 @@
 """From what was typed to methods and classes, or an error with the nearest names."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
+
+# What the library's errors advise, and what does that here.
+_COMMANDS = {
+    r"`xattr\.sites\([^`]*\)`": r"`python -m xattr sites --model {model}`",
+    r"`xattr\.models\.names\(\)`": r"`python -m xattr models`",
+    r"`load\([^`]*weights=\"([^`\"]+)\"\)`": r"`--weights \1`",
+    r"`xattr\.(\w+)\(model, images[^`]*\)`": r"`--method \1`",
+    r"`(site|weights)`(?:=| )": r"`--\1` ",
+    r"`name`=": r"`--model` ",
+}
 
 
 def choose_methods(names: Sequence[str], table: Mapping[str, T]) -> dict[str, T]:
     """Rows of the methods' table, in the order asked for, each once.
 
     Args:
-      names: names, or several of them with commas between.
+      names: names in any case, `-` for `_`, or several of them with commas between.
       table: every method by name.
 
     Raises:
@@ -21,14 +32,16 @@ def choose_methods(names: Sequence[str], table: Mapping[str, T]) -> dict[str, T]
       >>> choose_methods(["b,a", "b"], {"a": 1, "b": 2})
       {'b': 2, 'a': 1}
     """
-    wanted = [name.strip() for text in names for name in text.split(",")]
+    typed = [name.strip() for text in names for name in text.split(",")]
+    wanted = {name.casefold().replace("-", "_"): name for name in typed if name}
     chosen = {name: table[name] for name in wanted if name in table}
-    unknown = [name for name in wanted if name and name not in table]
-    if unknown:
-        raise ValueError(
-            f"`--method` {unknown[0]!r} is not a method. Nearest: "
-            f"{nearest(unknown[0], table)}. List all with `python -m xattr methods`."
-        )
+    for name, text in wanted.items():
+        if name not in table:
+            known = nearest(name, table) or f"There are: {', '.join(table)}. "
+            raise ValueError(
+                f"`--method` {_short(text)} is not a method. {known}List all with "
+                "`python -m xattr methods`."
+            )
     if not chosen:
         raise ValueError(
             "`--method` names no method. Example: `--method gradient,grad_cam`."
@@ -56,7 +69,7 @@ def choose_target(text: str, classes: Sequence[str]) -> int | None:
     wanted = text.strip().casefold()
     if wanted == "predicted":
         return None
-    if wanted.lstrip("+-").isdecimal():
+    if re.fullmatch(r"[+-]?\d{1,18}", wanted):
         return _index(int(wanted), len(classes))
     synonyms = [_synonyms(name) for name in classes]
     exact = [k for k, names in enumerate(synonyms) if wanted in names]
@@ -70,20 +83,47 @@ def choose_target(text: str, classes: Sequence[str]) -> int | None:
     if found:
         listed = "; ".join(f"{k}: {classes[k]}" for k in found[:8])
         raise ValueError(
-            f"`--target` {text!r} fits {len(found)} classes ({listed}). Give one's "
-            f"index: `--target {found[0]}`."
+            f"`--target` {_short(text)} fits {len(found)} classes ({listed}). Give "
+            f"one's index: `--target {found[0]}`."
         )
     names = [name for part in synonyms for name in part]
     raise ValueError(
-        f"`--target` {text!r} is not a class of this model. Nearest: "
-        f"{nearest(wanted, names)}. Give `predicted`, an index or a name."
+        f"`--target` {_short(text)} is not a class of this model. "
+        f"{nearest(wanted, names)}Give `predicted`, a name or an index, 0 to "
+        f"{len(classes) - 1}: `--target 0`."
     )
 
 
-def nearest(name: str, names: Sequence[str] | Mapping[str, object]) -> str:
-    """The few names that look most like `name`, or the first ones."""
-    close = difflib.get_close_matches(name, list(names), n=3, cutoff=0.4)
-    return ", ".join(close or list(names)[:6])
+def nearest(name: str, names: Iterable[str]) -> str:
+    """A sentence with the few names that look like `name`, or nothing.
+
+    Example:
+      >>> nearest("grad_cma", ["gradient", "grad_cam", "occlusion"])
+      'Nearest: grad_cam, gradient. '
+      >>> nearest("zzz", ["gradient", "grad_cam", "occlusion"])
+      ''
+    """
+    close = difflib.get_close_matches(name, dict.fromkeys(names), n=3, cutoff=0.5)
+    return f"Nearest: {', '.join(close)}. " if close else ""
+
+
+def for_command_line(error: Exception, model: str) -> str:
+    """The text of a library's error, with options in place of Python calls.
+
+    Example:
+      >>> error = ValueError("`site`='x' is none. See `xattr.sites(model, images)`.")
+      >>> for_command_line(error, "vgg16")
+      "`--site` 'x' is none. See `python -m xattr sites --model vgg16`."
+    """
+    text = str(error)
+    for call, command in _COMMANDS.items():
+        text = re.sub(call, command, text)
+    return text.replace("{model}", model)
+
+
+def _short(text: str) -> str:
+    """What was typed, quoted, its end left out if it is long."""
+    return repr(text if len(text) <= 60 else f"{text[:60]}…")
 
 
 def _index(index: int, count: int) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from xattr.cli._choices import choose_methods, choose_target
+from xattr.cli._choices import choose_methods, choose_target, for_command_line
 from xattr.cli._console import LISTED, fail
 from xattr.cli._folder import check_folder
 from xattr.data import Found, Problem, display_name, find_images
@@ -103,7 +103,7 @@ def explain(
         )
         check_sites(plan)
     except (ImportError, OSError, TypeError, ValueError) as error:
-        fail(error)
+        fail(for_command_line(error, model))
     shown = "predicted" if plan.target is None else pretrained.classes[plan.target]
     options = {"table": table, "signed": signed, "facts": describe(plan, shown)}
     begin = partial(Results, out, plan, len(found.paths), **options)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from xattr.cli._choices import for_command_line
 from xattr.cli._console import LISTED, Progress, fail, progress, say
 from xattr.cli._explaining import Plan, explain_files
 from xattr.cli._interruption import INTERRUPTED, Interruption, interruptible
@@ -66,7 +67,8 @@ def execute(
             notice, code = f"The run was interrupted after {run}.", INTERRUPTED
         except Exception as error:
             if run.results is None and isinstance(error, WRONG):
-                fail(error)  # the first batch tells that the call was wrong
+                # The first batch tells that the call was wrong.
+                fail(for_command_line(error, plan.pretrained.name))
             notice, code = f"The run broke off after {run}.", BROKEN
             if not (reason := _reason(error, plan, run)):
                 _finish(run, notice)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from xattr.cli._choices import for_command_line
 from xattr.cli._console import fail, show_table
 
 
@@ -26,7 +27,7 @@ def sites(
     try:
         pretrained = load(model, weights=weights)
     except (OSError, TypeError, ValueError) as error:
-        fail(error)
+        fail(for_command_line(error, model))
     size = pretrained.preprocess.size
     found = list_sites(pretrained.model, jnp.zeros((1, size, size, 3)))
     show_table(
