@@ -40,6 +40,14 @@ def test_sites(call):
     assert row[4] == "nhwc"
 
 
+def test_sites_of_a_network_without_weights(call):
+    result = call("sites", "--model", "cifar10_resnet20")
+    assert result.exit_code == 0
+    rows = [line.split("\t") for line in result.stdout.splitlines()]
+    assert any(row[3] == "1 × 8 × 8 × 64" for row in rows)
+    assert any(row[3] == "1 × 10" for row in rows)
+
+
 def test_sites_of_an_unknown_model(call):
     result = call("sites", "--model", "squeezenet")
     assert result.exit_code == 2

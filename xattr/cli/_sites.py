@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from xattr._model import Model
 from xattr.cli._choices import for_command_line
 from xattr.cli._console import fail, show_table
 
@@ -18,18 +19,19 @@ def sites(
         typer.Option(help="Its weights: safetensors or a torch state_dict."),
     ] = None,
 ) -> None:
-    """List a network's sites: every activation that can be read, in order."""
+    """List a network's sites: every activation that can be read, in order.
+
+    Without weights, shapes are those of the network as it was published.
+    """
     import jax.numpy as jnp
 
-    from xattr.models import load
     from xattr.program import sites as list_sites
 
     try:
-        pretrained = load(model, weights=weights)
-    except (OSError, TypeError, ValueError) as error:
+        network, size = _load(model, weights)
+    except (ImportError, OSError, TypeError, ValueError) as error:
         fail(for_command_line(error, model))
-    size = pretrained.preprocess.size
-    found = list_sites(pretrained.model, jnp.zeros((1, size, size, 3)))
+    found = list_sites(network, jnp.zeros((1, size, size, 3)))
     show_table(
         ("name", "module", "operation", "shape", "axes"),
         (
@@ -43,3 +45,19 @@ def sites(
             for site in found
         ),
     )
+
+
+def _load(name: str, weights: Path | None) -> tuple[Model, int]:
+    """The network, at random where there are no weights, and its images' side."""
+    from xattr import from_nnx, models
+    from xattr.models._bundled import class_names
+    from xattr.models._presets import find_preset
+    from xattr.program import rewrite
+
+    preset = find_preset(name)
+    if weights is None and not preset.bundled:
+        count = len(class_names(preset.labels))
+        network = from_nnx(models.untrained(name, num_classes=count))
+        return rewrite(network), preset.preprocess.size
+    pretrained = models.load(name, weights=weights)
+    return pretrained.model, pretrained.preprocess.size
