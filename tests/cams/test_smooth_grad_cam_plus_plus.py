@@ -37,7 +37,8 @@ def test_it_is_the_formula_of_the_averaged_derivatives(key):
         for n in range(2):
             draws = [jax.random.fold_in(keys[n], s) for s in range(5)]
             noise = [jax.random.normal(k, (3, 4, 2), jnp.float64) for k in draws]
-            gradients = [gradient(np.tanh(np.array(x[n] + 0.2 * e))) for e in noise]
+            spread = 0.2 * (x[n].max() - x[n].min())
+            gradients = [gradient(np.tanh(np.array(x[n] + spread * e))) for e in noise]
             expected = oracles.smooth_grad_cam_plus_plus(np.tanh(x[n]), gradients)
             np.testing.assert_allclose(found[n], expected, rtol=1e-9, atol=1e-12)
 
@@ -51,9 +52,15 @@ def test_without_noise_it_is_grad_cam_plus_plus(key):
     np.testing.assert_allclose(found, plain, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("settings", [{"num_samples": 0}, {"stddev": -0.1}])
-def test_what_it_refuses(key, settings):
-    with pytest.raises(ValueError, match="at least 1 sample, and the noise can't be"):
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_samples": 0}, "`num_samples`=0; it must be at least 1"),
+        ({"stddev": -0.1}, "`stddev`=-0.1; it must be at least 0"),
+    ],
+)
+def test_what_it_refuses(key, settings, message):
+    with pytest.raises(ValueError, match=message):
         xattr.smooth_grad_cam_plus_plus(
             networks.tiny_convnet(key),
             networks.images(1),

@@ -1,11 +1,12 @@
 """Smooth Grad-CAM++: Grad-CAM++ with derivatives averaged over noisy images."""
 
 import jax
-from jaxtyping import Array, PyTree
+from jaxtyping import PyTree
 
 from xattr._chunking import evaluate_all, sum_all
 from xattr._compile import compiled
 from xattr._keys import per_image
+from xattr._noise import check_noise, fold, with_noise
 from xattr._scores import logit
 from xattr._targets import resolve_targets
 from xattr._types import Images, Keys, Predictor, Score
@@ -37,7 +38,7 @@ def smooth_grad_cam_plus_plus(
     *,
     site: str,
     num_samples: int = 4,
-    stddev: float = 0.3,
+    stddev: float = 0.1,
     relu: bool = True,
     axes: str | None = None,
     score: Score = logit,
@@ -61,7 +62,8 @@ def smooth_grad_cam_plus_plus(
         without noise.
       site: exact name or module path of the activation.
       num_samples: noisy copies of each image.
-      stddev: standard deviation of the noise, in the units of the images.
+      stddev: standard deviation of the noise, as a share of the image's own range of
+        values; 0 for none.
       relu: keep only evidence for the target; False keeps the sign.
       axes: which axis of the site is which, as a permutation of `nhwc`; read from the
         model when None.
@@ -95,20 +97,18 @@ def smooth_grad_cam_plus_plus(
       torch-cam takes the gradient of the last copy in the place of $\overline{g}$, and
       $\sum_{ij} \overline{g^3_{ij}} A_{ij}$ in the denominator.
 
-      The defaults are torch-cam's, whose images have a standard deviation near 1. For
-      images in [0, 1], a smaller noise (0.1) changes them as much.
+      torch-cam's noise has a standard deviation of 0.3 in the units of normalized
+      images, whose range is near 5. Here it is a share of the range, as in
+      `smoothgrad`, so that it does not depend on the units: `0.3 / (max - min)` is
+      torch-cam's.
     """
-    if num_samples < 1 or stddev < 0:
-        raise ValueError(
-            f"`num_samples`={num_samples} and `stddev`={stddev}; there must be at "
-            f"least 1 sample, and the noise can't be negative."
-        )
+    check_noise(num_samples, stddev)
     targets = resolve_targets(model, images, targets, chunk_size)
     keys = per_image(key, images.shape[0])
 
     def derivatives(rows, sample):
         images, targets, keys = rows
-        noisy = images + stddev * _noise(keys, sample, images)
+        noisy = with_noise(images, fold(keys, sample), stddev)
         g = site_gradient(model, noisy, targets, site, score, axes).gradients
         return g, g**2, g**3
 
@@ -124,13 +124,3 @@ def smooth_grad_cam_plus_plus(
         )
 
     return evaluate_all(evaluate, (images, sums), chunk_size=chunk_size)[:, 0]
-
-
-def _noise(keys: Keys, sample: Array, images: Images) -> Images:
-    """Noise for each image that depends on its own key and on the sample alone."""
-
-    def draw(key: Keys, sample: Array) -> Array:
-        folded = jax.random.fold_in(key, sample)
-        return jax.random.normal(folded, images.shape[1:], images.dtype)
-
-    return jax.vmap(draw)(keys, sample)

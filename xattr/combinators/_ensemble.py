@@ -7,10 +7,10 @@ from jaxtyping import PyTree
 
 from xattr._compile import compiled
 from xattr._keys import per_image
+from xattr._noise import fold
 from xattr._targets import resolve_targets
 from xattr._types import Images, Keys, Method, Predictor
 from xattr.combinators._bound import Bound, bound
-from xattr.combinators._noise import fold
 
 
 def ensemble(*methods: Method) -> Method:

@@ -8,18 +8,9 @@ from jaxtyping import PyTree
 
 from xattr._chunking import sum_all
 from xattr._keys import per_image
+from xattr._noise import fold, with_noise
 from xattr._targets import resolve_targets
 from xattr._types import Images, Keys, Method, Predictor
-
-
-def check_noise(num_samples: int, stddev: float) -> None:
-    """Refuse what can't be drawn."""
-    if num_samples < 1:
-        raise ValueError(f"`num_samples`={num_samples}; it must be at least 1.")
-    if stddev < 0:
-        raise ValueError(
-            f"`stddev`={stddev}; it must be at least 0, a share of the image's range."
-        )
 
 
 def holds_arrays(method: Method, options: dict[str, Any]) -> bool:
@@ -65,14 +56,4 @@ def noisy(
     """Noisy copies of a chunk's images, and keys for what the inner method draws."""
     images, targets, keys = rows
     own = jax.vmap(jax.random.split)(fold(keys, index))
-    noise = jax.vmap(
-        lambda key: jax.random.normal(key, images.shape[1:], images.dtype)
-    )(own[:, 0])
-    axes = tuple(range(1, images.ndim))
-    extent = images.max(axes, keepdims=True) - images.min(axes, keepdims=True)
-    return images + stddev * extent * noise, targets, own[:, 1]
-
-
-def fold(keys: Keys, index: jax.Array) -> Keys:
-    """Each image's key folded with its own index."""
-    return jax.vmap(jax.random.fold_in)(keys, index)
+    return with_noise(images, own[:, 0], stddev), targets, own[:, 1]

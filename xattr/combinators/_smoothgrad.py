@@ -5,10 +5,10 @@ from typing import Any
 from jaxtyping import PyTree
 
 from xattr._compile import compiled
+from xattr._noise import check_noise
 from xattr._types import Images, Keys, Method, Predictor
 from xattr.combinators._bound import Bound, bound
 from xattr.combinators._noise import (
-    check_noise,
     holds_arrays,
     noise_rows,
     noisy,

@@ -6,6 +6,7 @@ from jaxtyping import Array, Inexact, PyTree
 from xattr._chunking import sum_all
 from xattr._compile import compiled
 from xattr._keys import per_image
+from xattr._noise import check_noise, fold, with_noise
 from xattr._scores import gradient_of_score, logit
 from xattr._targets import resolve_targets
 from xattr._types import Images, Keys, Predictor, Score
@@ -68,7 +69,8 @@ def expected_gradients(
       The paper draws $t$ independently. One draw from each of $S$ equal parts of [0, 1]
       has the same mean and a smaller variance.
     """
-    _check(images, baselines, num_samples, stddev)
+    check_noise(num_samples, stddev)
+    _check(images, baselines)
     rows = (
         images,
         resolve_targets(model, images, targets, chunk_size),
@@ -78,41 +80,31 @@ def expected_gradients(
 
     def evaluate(rows, index):
         images, targets, keys = rows
-        place, offset, noise = jax.vmap(
-            lambda key, index: _draw(key, index, baselines.shape[0], images)
-        )(keys, index)
+        place, offset, own = jax.vmap(lambda key: _draw(key, baselines.shape[0]))(
+            fold(keys, index)
+        )
         start = baselines[place].astype(images.dtype)
         t = ((index + offset) / num_samples).astype(images.dtype).reshape(-1, *ones)
-        axes = tuple(range(1, images.ndim))
-        extent = images.max(axes, keepdims=True) - images.min(axes, keepdims=True)
-        way = images + stddev * extent * noise - start
+        way = with_noise(images, own, stddev) - start
         return way * gradient_of_score(model, start + t * way, targets, score)
 
     return sum_all(evaluate, rows, num=num_samples, chunk_size=chunk_size) / num_samples
 
 
-def _draw(
-    key: Keys, index: Array, num_baselines: int, images: Images
-) -> tuple[Array, Array, Array]:
-    """A baseline's place, a place within the part of [0, 1], and noise."""
-    keys = jax.random.split(jax.random.fold_in(key, index), 3)
+def _draw(key: Keys, num_baselines: int) -> tuple[Array, Array, Keys]:
+    """A baseline's place, a place within the part of [0, 1], and a key for noise."""
+    keys = jax.random.split(key, 3)
     return (
         jax.random.randint(keys[0], (), 0, num_baselines),
         jax.random.uniform(keys[1]),
-        jax.random.normal(keys[2], images.shape[1:], images.dtype),
+        keys[2],
     )
 
 
-def _check(images: Images, baselines: Images, num_samples: int, stddev: float) -> None:
+def _check(images: Images, baselines: Images) -> None:
     if baselines.shape[1:] != images.shape[1:] or baselines.shape[0] == 0:
         raise ValueError(
             f"`baselines` has shape {baselines.shape} for images of shape "
             f"{images.shape}; it must be at least one image of the same shape, "
             f"`b h w c`."
-        )
-    if num_samples < 1:
-        raise ValueError(f"`num_samples`={num_samples}; it must be at least 1.")
-    if stddev < 0:
-        raise ValueError(
-            f"`stddev`={stddev}; it must be at least 0, a share of the image's range."
         )
