@@ -185,6 +185,18 @@ def test_equal_combinations_are_equal_and_compile_once(key):
     assert len(traces) == first > 0
 
 
+def test_what_a_combinator_has_set_is_not_overridden(key):
+    inner = functools.partial(xattr.expected_gradients, baselines=images(2, seed=4))
+    for combine in (xattr.smoothgrad, xattr.vargrad):
+        smooth = combine(inner, num_samples=2)
+        with pytest.raises(
+            TypeError, match=r"`num_samples` is set .*float32\[2, 12.*=7\)"
+        ):
+            smooth(MODEL, images(1), key=key, num_samples=7)
+        bound = combine(functools.partial(inner, num_samples=3), num_samples=2)
+        assert bound(MODEL, images(1), key=key).shape == (1, 12, 12, 3)
+
+
 def test_says_what_it_is():
     method = xattr.smoothgrad(INNER["grad_cam"], num_samples=3)
     assert repr(method) == (

@@ -7,7 +7,7 @@ from jaxtyping import PyTree
 
 from xattr._compile import compiled
 from xattr._types import Images, Method, Predictor
-from xattr.combinators._bound import Bound, bound
+from xattr.combinators._bound import Combined, bound
 
 
 def absolute(method: Method) -> Method:
@@ -29,7 +29,7 @@ def absolute(method: Method) -> Method:
       >>> absolute(xattr.gradient)(model, x).ravel()
       Array([6., 8.], dtype=float32)
     """
-    return Bound(_absolute, method=bound(method))
+    return Combined(_absolute, method=bound(method))
 
 
 @compiled

@@ -80,7 +80,29 @@ class Bound:
         return cls(function, **options)
 
 
+@jax.tree_util.register_pytree_node_class
+class Combined(Bound):
+    """A combinator with its own settings bound, which a call can't change."""
+
+    def __call__(
+        self,
+        model: Predictor,
+        images: Images,
+        targets: PyTree = None,
+        **options: Any,
+    ) -> Any:
+        if twice := sorted(self.options.keys() & options.keys()):
+            raise TypeError(
+                f"`{twice[0]}` is set already: {self!r}. To set that of the inner "
+                f"method, bind it there: `functools.partial(method, {twice[0]}="
+                f"{options[twice[0]]!r})`."
+            )
+        return super().__call__(model, images, targets, **options)
+
+
 def _name(value: Any) -> str:
     if isinstance(value, tuple):
         return f"({', '.join(map(_name, value))})"
+    if hasattr(value, "dtype"):
+        return f"{value.dtype}{list(value.shape)}"
     return getattr(value, "__name__", None) or repr(value)

@@ -10,7 +10,7 @@ from xattr._keys import per_image
 from xattr._noise import fold
 from xattr._targets import resolve_targets
 from xattr._types import Images, Keys, Method, Predictor
-from xattr.combinators._bound import Bound, bound
+from xattr.combinators._bound import Combined, bound
 
 
 def ensemble(*methods: Method) -> Method:
@@ -42,7 +42,7 @@ def ensemble(*methods: Method) -> Method:
             "`methods` is empty; give at least one, such as "
             "`ensemble(xattr.gradient, xattr.integrated_gradients)`."
         )
-    return Bound(_ensemble, methods=tuple(map(bound, methods)))
+    return Combined(_ensemble, methods=tuple(map(bound, methods)))
 
 
 @compiled

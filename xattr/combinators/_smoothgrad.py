@@ -7,7 +7,7 @@ from jaxtyping import PyTree
 from xattr._compile import compiled
 from xattr._noise import check_noise
 from xattr._types import Images, Keys, Method, Predictor
-from xattr.combinators._bound import Bound, bound
+from xattr.combinators._bound import Combined, bound
 from xattr.combinators._noise import (
     holds_arrays,
     noise_rows,
@@ -55,7 +55,7 @@ def smoothgrad(
       average the maps.
     """
     check_noise(num_samples, stddev)
-    return Bound(
+    return Combined(
         _smoothgrad, method=bound(method), num_samples=num_samples, stddev=stddev
     )
 

@@ -6,7 +6,7 @@ from jaxtyping import PyTree
 
 from xattr._compile import compiled
 from xattr._types import Images, Method, Predictor
-from xattr.combinators._bound import Bound, bound
+from xattr.combinators._bound import Combined, bound
 
 
 def times_input(method: Method) -> Method:
@@ -29,7 +29,7 @@ def times_input(method: Method) -> Method:
       >>> times_input(xattr.gradient)(model, x).ravel()
       Array([18., 32.], dtype=float32)
     """
-    return Bound(_times_input, method=bound(method))
+    return Combined(_times_input, method=bound(method))
 
 
 @compiled

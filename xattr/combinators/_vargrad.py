@@ -9,7 +9,7 @@ from jaxtyping import PyTree
 from xattr._compile import compiled
 from xattr._noise import check_noise
 from xattr._types import Images, Keys, Method, Predictor
-from xattr.combinators._bound import Bound, bound
+from xattr.combinators._bound import Combined, bound
 from xattr.combinators._noise import (
     holds_arrays,
     noise_rows,
@@ -54,7 +54,9 @@ def vargrad(method: Method, *, num_samples: int = 25, stddev: float = 0.15) -> M
       about a large mean is not lost to rounding.
     """
     check_noise(num_samples, stddev)
-    return Bound(_vargrad, method=bound(method), num_samples=num_samples, stddev=stddev)
+    return Combined(
+        _vargrad, method=bound(method), num_samples=num_samples, stddev=stddev
+    )
 
 
 @compiled
