@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 import xattr
 from xattr._types import Method
@@ -68,9 +68,23 @@ def superpixels(images: Float[np.ndarray, "n h w c"]) -> dict[str, Any]:
     """The segments of XRAI, and paths from both black and white."""
     levels = jnp.array([0.0, 1.0])[:, None, None, None, None]
     return {
-        "segments": xattr.images.segments(images),
+        "segments": pad_segments(xattr.images.segments(images)),
         "baseline": jnp.broadcast_to(levels, (2, 1, *images.shape[1:])),
     }
+
+
+def pad_segments(
+    segments: Bool[np.ndarray, "n m h w"],
+) -> Bool[np.ndarray, "n m_padded h w"]:
+    """Empty segments up to a power of two, 64 at least, so that few programs serve.
+
+    Example:
+      >>> pad_segments(np.ones((1, 65, 2, 2), bool)).shape
+      (1, 128, 2, 2)
+    """
+    count = segments.shape[1]
+    size = max(64, 1 << (count - 1).bit_length())
+    return np.pad(segments, ((0, 0), (0, size - count), (0, 0), (0, 0)))
 
 
 _ROWS = [
