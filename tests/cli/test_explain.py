@@ -19,7 +19,7 @@ from tests.cli.conftest import CLASSES, METHODS, network
 from xattr.cli._gallery import Gallery
 from xattr.data import read_image
 
-NAMES = ["x", "y", "X-2", "x-3", "b"]
+NAMES = ["x", "y", "X-2", "x-3", "ü_b"]
 
 
 def rows(out):

@@ -1,10 +1,12 @@
 import os
+import unicodedata
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xattr.cli import _folder
 from xattr.cli._folder import Names, check_folder, make_folder, write_whole
 
 
@@ -14,16 +16,43 @@ def test_names_are_unique_whatever_the_case():
     assert taken == ["x", "x-2", "X-3", "x-2-2"]
 
 
+@pytest.mark.parametrize(
+    ("stem", "name"),
+    [
+        ("Grüße 犬", "Grüße_犬"),
+        ("u\u0308", "ü"),
+        ("हिन्दी", "हिन्दी"),
+        ("CON", "CON_"),
+        ("com1.backup", "com1.backup_"),
+        ("console", "console"),
+        ("犬" * 90, "犬" * 40),
+        ("💥", "image"),
+        ("caf\udce9", "caf"),
+    ],
+)
+def test_names_keep_letters(stem, name):
+    assert Names().take(Path(f"{stem}.png")) == name
+
+
+def test_many_files_of_one_name_take_time_for_each(monkeypatch):
+    names, compared = Names(), []
+    folded = _folder._folded
+    monkeypatch.setattr(_folder, "_folded", lambda n: compared.append(n) or folded(n))
+    taken = [names.take(Path("x.png")) for _ in range(200)]
+    assert taken[-1] == "x-200"
+    assert len(compared) < 1200
+
+
 @given(st.lists(st.text(max_size=120), max_size=12))
 def test_names_are_safe(stems):
     names = Names()
     taken = [names.take(Path(stem.replace("/", "_") + ".png")) for stem in stems]
     assert len({name.casefold() for name in taken}) == len(stems)
     for name in taken:
-        assert name.isascii()
         assert not set(name) & set('/\\:*?"<>| \n\0')
         assert not name.startswith((".", "-"))
-        assert 0 < len(name) < 100
+        assert 0 < len(name.encode()) < 130
+        assert unicodedata.is_normalized("NFC", name)
 
 
 def test_writing_is_all_or_nothing(tmp_path):

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import tempfile
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -11,6 +12,9 @@ from typing import IO
 MARK = "run.json"
 PARTS = ("overlays", "maps")
 PAGES = re.compile(r"index(-\d+)?\.html|predictions\.(csv|parquet)|run\.json")
+
+MAX_BYTES = 120
+RESERVED = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9¹²³]", re.IGNORECASE)
 
 
 def check_folder(folder: Path, *, overwrite: bool) -> None:
@@ -73,17 +77,37 @@ class Names:
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
+        self._last: dict[str, int] = {}
 
     def take(self, path: Path) -> str:
         """A name made of a file's, with a number if another file took it."""
-        letters = re.sub(r"[^A-Za-z0-9._-]+", "_", path.stem).strip("._-")
-        stem, number = letters[:80] or "image", 1
-        name = stem
-        while name.casefold() in self._taken:
+        stem = _safe(path.stem)
+        name, number = stem, self._last.get(_folded(stem), 1)
+        while _folded(name) in self._taken:
             number += 1
             name = f"{stem}-{number}"
-        self._taken.add(name.casefold())
+        self._last[_folded(stem)] = number
+        self._taken.add(_folded(name))
         return name
+
+
+def _safe(stem: str) -> str:
+    """Letters and digits of any script, at most 120 bytes of them."""
+    letters = unicodedata.normalize("NFC", stem)
+    text = "".join(letter if _is_safe(letter) else "_" for letter in letters)
+    text = re.sub("_+", "_", text).strip("._-").encode()[:MAX_BYTES]
+    name = text.decode("utf-8", "ignore").rstrip("._-") or "image"
+    return f"{name}_" if RESERVED.fullmatch(name.split(".")[0]) else name
+
+
+def _is_safe(letter: str) -> bool:
+    """Letters with their marks, digits, and what no system minds."""
+    return letter.isalnum() or letter in ".-" or unicodedata.category(letter)[0] == "M"
+
+
+def _folded(name: str) -> str:
+    """The name as a file system compares it that knows no case."""
+    return unicodedata.normalize("NFC", name.casefold())
 
 
 def _umask() -> int:
