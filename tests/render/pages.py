@@ -24,8 +24,8 @@ def sample_page() -> str:
     ]
     guesses = [("tiger cat, <b>Felis</b>", 0.75), ("tabby", 0.2), ("lynx", 0.01)]
     entries = [
-        Explanation("a.png", embed(photo), guesses, guesses[0][0], 0.75, layers),
-        Explanation(EVIL, embed(photo), guesses, "toaster", 0.0001, layers),
+        Explanation("a.png", embed(photo), guesses, guesses[0][0], 0.75, layers, 0),
+        Explanation(EVIL, embed(photo), guesses, "toaster", 0.0001, layers, None),
     ]
     head = PageHead(
         model="mobilenet_v2",

@@ -4,10 +4,11 @@ import re
 from html.parser import HTMLParser
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from tests.render.pages import EVIL, sample_page, wedge
-from xattr.render import PageHead, embed, page
+from xattr.render import Explanation, PageHead, embed, page
 
 
 class Elements(HTMLParser):
@@ -82,3 +83,12 @@ def test_embedding_shrinks_what_is_large():
     photo = np.zeros((300, 600, 3), np.uint8)
     assert decoded(embed(photo)).shape == (144, 288, 3)
     assert decoded(embed(photo[:10, :20])).shape == (10, 20, 3)
+
+
+@pytest.mark.parametrize(("rank", "places"), [(0, [0]), (1, [1]), (None, [])])
+def test_classes_of_one_name_are_told_apart(rank, places):
+    guesses = [("crane", 0.5), ("crane", 0.3), ("lynx", 0.1)]
+    entry = Explanation("a.png", "", guesses, "crane", 0.3, [], rank)
+    found = Elements(page(PageHead("tiny", []), [entry])).found
+    items = [attributes for tag, attributes in found if tag == "li"][-3:]
+    assert [k for k, item in enumerate(items) if item.get("class")] == places

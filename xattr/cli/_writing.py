@@ -191,6 +191,7 @@ class Results:
                 else Layer(method, None, f"Nothing to draw: the map is {state}")
                 for method, state in states.items()
             ],
+            rank=list(top).index(target) if target in top else None,
         )
 
 

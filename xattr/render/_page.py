@@ -50,6 +50,8 @@ class Explanation:
       target: name of the class that the maps explain.
       probability: that class's probability.
       layers: maps, one per method.
+      rank: place of that class in `predictions`, or None if it is not there; names
+        do not tell, since two classes may share one.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Explanation:
     target: str
     probability: float
     layers: Sequence[Layer]
+    rank: int | None
 
 
 @dataclass(frozen=True)
