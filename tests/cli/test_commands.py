@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -58,9 +59,14 @@ def test_version(call):
     assert call("--version").stdout.strip() == f"xattr-jax {xattr.__version__}"
 
 
-def python(*arguments: object) -> subprocess.CompletedProcess:
-    words = [sys.executable, *map(str, arguments)]
-    return subprocess.run(words, capture_output=True, text=True, timeout=500)
+def python(*arguments: object, **variables: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=500,
+        env=os.environ | variables,
+    )
 
 
 def test_the_default_methods_exist():
@@ -83,6 +89,13 @@ def test_a_real_run(tmp_path):
     assert f"{tmp_path}/out/index.html" in done.stdout
     text = (tmp_path / "out" / "predictions.csv").read_text("utf-8")
     assert "Egyptian cat" in text
+
+
+def test_a_terminal_of_few_letters():
+    words = ("-m", "xattr", "sites", "--model", "cifar10_resnet20")
+    done = python(*words, PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert r"1 \xd7 10" in done.stdout
 
 
 def test_help_loads_little():

@@ -143,7 +143,9 @@ def test_skipped_files_are_listed_and_cost_nothing_else(tiny, call, photos, tmp_
 
 def test_file_names_are_no_markup_of_the_terminal(tiny, call, photos):
     (photos / "[red]\x1b[31m.png").touch()
+    (photos / "photo:cat:.png").touch()
     result = call("explain", photos)
+    assert "photo:cat:.png: the file is empty" in result.stderr
     assert r"[red]\x1b[31m.png: the file is empty" in result.stderr
     assert "\x1b" not in result.output
 

@@ -7,7 +7,6 @@ from typing import NoReturn, Protocol
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,6 +15,7 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 from rich.table import Table
+from rich.text import Text
 
 WRONG_CALL = 2
 LISTED = 20
@@ -40,7 +40,7 @@ def console(*, error: bool = False) -> Console:
 
 def say(text: str, *, error: bool = False) -> None:
     """Print one line as it is: no markup, no wrapping."""
-    console(error=error).print(escape(text), soft_wrap=True)
+    console(error=error).print(Text(text), soft_wrap=True)
 
 
 def fail(reason: object) -> NoReturn:
@@ -60,7 +60,7 @@ def show_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     for head in heads:
         table.add_column(head, overflow="fold")
     for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
+        table.add_row(*(Text(str(cell)) for cell in row))
     out.print(table)
 
 
