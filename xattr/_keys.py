@@ -14,10 +14,11 @@ def per_image(key: Keys | None, n: int) -> Keys:
             "`key=jax.random.key(0)`, or one per image, "
             "`key=jax.random.split(jax.random.key(0), n)`."
         )
-    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+    dtype = getattr(key, "dtype", None)
+    if dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        found = f"a {type(key).__name__}" if dtype is None else f"an array of {dtype}"
         raise TypeError(
-            f"`key` is an array of {key.dtype}; it must be a typed key, "
-            f"`jax.random.key(0)`."
+            f"`key` is {found}; it must be a typed key, `jax.random.key(0)`."
         )
     if key.shape == ():
         return jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))

@@ -2,13 +2,13 @@
 
 import jax
 
+from xattr._counts import check_count
 from xattr._types import Images, Keys
 
 
 def check_noise(num_samples: int, stddev: float) -> None:
     """Refuse what can't be drawn."""
-    if num_samples < 1:
-        raise ValueError(f"`num_samples`={num_samples}; it must be at least 1.")
+    check_count("num_samples", num_samples)
     if stddev < 0:
         raise ValueError(
             f"`stddev`={stddev}; it must be at least 0, a share of the image's range."

@@ -59,7 +59,7 @@ def test_refuses_tables_and_empty_paths():
     model = tiny_convnet(jax.random.key(1))
     with pytest.raises(ValueError, match="only images `n h w c` can be blurred"):
         xattr.blur_integrated_gradients(lambda x: x, jnp.ones((2, 3)))
-    with pytest.raises(ValueError, match="`max_stddev`=0 must be positive"):
+    with pytest.raises(ValueError, match="`max_stddev`=0; it must be positive"):
         xattr.blur_integrated_gradients(model, images(1), max_stddev=0)
-    with pytest.raises(ValueError, match="`num_steps`=0 at least 1"):
+    with pytest.raises(ValueError, match="`num_steps`=0; it must be at least 1"):
         xattr.blur_integrated_gradients(model, images(1), num_steps=0)

@@ -48,7 +48,7 @@ def test_gauss_legendre_is_exact_to_rounding_on_smooth_functions():
 def test_refuses_unknown_rules_and_too_few_steps():
     with pytest.raises(ValueError, match="`rule`='simpson' is no quadrature.*midpoint"):
         quadrature("simpson", 3)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="`num_steps`=0; midpoint needs at least 1"):
+    with pytest.raises(ValueError, match="`num_steps`=0; it must be at least 1"):
         quadrature("midpoint", 0)
     with pytest.raises(ValueError, match="`num_steps`=1; trapezoid needs at least 2"):
         quadrature("trapezoid", 1)

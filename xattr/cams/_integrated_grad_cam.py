@@ -4,6 +4,7 @@ from jaxtyping import PyTree
 
 from xattr._chunking import evaluate_all, sum_all
 from xattr._compile import compiled
+from xattr._counts import check_count
 from xattr._scores import logit
 from xattr._targets import resolve_targets
 from xattr._types import Images, Keys, Predictor, Score
@@ -89,8 +90,7 @@ def integrated_grad_cam(
       one order faster.
     """
     del key
-    if num_steps < 1:
-        raise ValueError(f"`num_steps`={num_steps}; it must be at least 1.")
+    check_count("num_steps", num_steps)
     starts = one_baseline(images, baseline)
     targets = resolve_targets(model, images, targets, chunk_size)
 

@@ -7,7 +7,7 @@ from jaxtyping import PyTree
 
 from xattr._compile import compiled
 from xattr._types import Images, Method, Predictor
-from xattr.combinators._bound import Combined, bound
+from xattr.combinators._bound import Combined, bound, explain
 
 
 def absolute(method: Method) -> Method:
@@ -42,4 +42,4 @@ def _absolute(
     **options: Any,
 ) -> Images:
     """Magnitude of the map."""
-    return jnp.abs(method(model, images, targets, **options))
+    return jnp.abs(explain(method, model, images, targets, **options))

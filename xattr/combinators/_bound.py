@@ -29,6 +29,24 @@ def bound(method: Method) -> Method:
     return method
 
 
+def explain(
+    method: Method,
+    model: Predictor,
+    images: Images,
+    targets: PyTree = None,
+    **options: Any,
+) -> Images:
+    """The maps of an inner method, which must be one array."""
+    maps = method(model, images, targets, **options)
+    if not hasattr(maps, "dtype"):
+        raise TypeError(
+            f"`method` gives a {type(maps).__name__}, not one array of maps; use a "
+            f"method that gives one, such as `functools.partial(xattr.grad_cam, "
+            f"site=...)`."
+        )
+    return maps
+
+
 @jax.tree_util.register_pytree_node_class
 class Bound:
     """A method with keyword arguments bound; a pytree of the arrays among them."""

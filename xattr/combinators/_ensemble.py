@@ -10,7 +10,7 @@ from xattr._keys import per_image
 from xattr._noise import fold
 from xattr._targets import resolve_targets
 from xattr._types import Images, Keys, Method, Predictor
-from xattr.combinators._bound import Combined, bound
+from xattr.combinators._bound import Combined, bound, explain
 
 
 def ensemble(*methods: Method) -> Method:
@@ -63,7 +63,15 @@ def _ensemble(
     for index, method in enumerate(methods):
         own = None if keys is None else fold(keys, jnp.full(keys.shape, index))
         maps.append(
-            method(model, images, targets, key=own, chunk_size=chunk_size, **options)
+            explain(
+                method,
+                model,
+                images,
+                targets,
+                key=own,
+                chunk_size=chunk_size,
+                **options,
+            )
         )
     if len(shapes := {m.shape for m in maps}) > 1:
         raise ValueError(

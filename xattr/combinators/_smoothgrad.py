@@ -7,7 +7,7 @@ from jaxtyping import PyTree
 from xattr._compile import compiled
 from xattr._noise import check_noise
 from xattr._types import Images, Keys, Method, Predictor
-from xattr.combinators._bound import Combined, bound
+from xattr.combinators._bound import Combined, bound, explain
 from xattr.combinators._noise import (
     holds_arrays,
     noise_rows,
@@ -78,8 +78,8 @@ def _smoothgrad(
 
     def evaluate(rows, index):
         images, targets, keys = noisy(rows, index, stddev)
-        return method(
-            model, images, targets, key=keys, chunk_size=chunk_size, **options
+        return explain(
+            method, model, images, targets, key=keys, chunk_size=chunk_size, **options
         )
 
     together = holds_arrays(method, options)

@@ -6,7 +6,7 @@ from jaxtyping import PyTree
 
 from xattr._compile import compiled
 from xattr._types import Images, Method, Predictor
-from xattr.combinators._bound import Combined, bound
+from xattr.combinators._bound import Combined, bound, explain
 
 
 def times_input(method: Method) -> Method:
@@ -42,7 +42,7 @@ def _times_input(
     **options: Any,
 ) -> Images:
     """Map times image."""
-    maps = method(model, images, targets, **options)
+    maps = explain(method, model, images, targets, **options)
     if maps.ndim != images.ndim or maps.shape[:-1] != images.shape[:-1]:
         raise ValueError(
             f"`method` gives maps of shape {maps.shape} for images of shape "

@@ -9,7 +9,7 @@ from jaxtyping import PyTree
 from xattr._compile import compiled
 from xattr._noise import check_noise
 from xattr._types import Images, Keys, Method, Predictor
-from xattr.combinators._bound import Combined, bound
+from xattr.combinators._bound import Combined, bound, explain
 from xattr.combinators._noise import (
     holds_arrays,
     noise_rows,
@@ -74,13 +74,13 @@ def _vargrad(
 ) -> Images:
     """Variance over samples, from sums about the clean image's map."""
     rows = noise_rows(model, images, targets, key, chunk_size)
-    explain = functools.partial(method, model, chunk_size=chunk_size, **options)
-    clean = explain(images, rows[1], key=rows[2])
+    maps = functools.partial(explain, method, model, chunk_size=chunk_size, **options)
+    clean = maps(images, rows[1], key=rows[2])
 
     def evaluate(rows, index):
         noise_rows, clean = rows
         images, targets, keys = noisy(noise_rows, index, stddev)
-        change = explain(images, targets, key=keys) - clean
+        change = maps(images, targets, key=keys) - clean
         return change, change**2
 
     together = holds_arrays(method, options)

@@ -4,6 +4,7 @@ from jaxtyping import Array, Float, PyTree
 
 from xattr._chunking import sum_all
 from xattr._compile import compiled
+from xattr._counts import check_count
 from xattr._scores import gradient_of_score, logit
 from xattr._targets import resolve_targets
 from xattr._types import Keys, Predictor, Score
@@ -76,11 +77,9 @@ def blur_integrated_gradients(
         raise ValueError(
             f"`images` has shape {images.shape}; only images `n h w c` can be blurred."
         )
-    if max_stddev <= 0 or num_steps < 1:
-        raise ValueError(
-            f"`max_stddev`={max_stddev} must be positive and "
-            f"`num_steps`={num_steps} at least 1."
-        )
+    check_count("num_steps", num_steps)
+    if max_stddev <= 0:
+        raise ValueError(f"`max_stddev`={max_stddev}; it must be positive.")
     rows = images, resolve_targets(model, images, targets, chunk_size)
 
     def evaluate(rows, index):

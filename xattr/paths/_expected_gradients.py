@@ -50,6 +50,7 @@ def expected_gradients(
       noise, $f(x)$ less the mean of $f$ over $D$.
 
     Raises:
+      TypeError: if `baselines` is no array or `num_samples` no whole number.
       ValueError: if `key` is None, `baselines` differ in shape from the images or are
         none, `num_samples` < 1 or `stddev` < 0.
 
@@ -102,6 +103,11 @@ def _draw(key: Keys, num_baselines: int) -> tuple[Array, Array, Keys]:
 
 
 def _check(images: Images, baselines: Images) -> None:
+    if not hasattr(baselines, "shape"):
+        raise TypeError(
+            f"`baselines` is a {type(baselines).__name__}; it must be an array "
+            f"`b h w c`: `jnp.stack([black, white])`."
+        )
     if baselines.shape[1:] != images.shape[1:] or baselines.shape[0] == 0:
         raise ValueError(
             f"`baselines` has shape {baselines.shape} for images of shape "

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PyTree
 
 from xattr._chunking import sum_all
 from xattr._compile import compiled
+from xattr._counts import check_count
 from xattr._scores import gradient_of_score, logit
 from xattr._targets import resolve_targets
 from xattr._types import Images, Keys, Predictor, Score
@@ -177,8 +178,7 @@ def _parts_to_move(
 
 
 def _check(num_steps: int, fraction: float, max_distance: float) -> None:
-    if num_steps < 1:
-        raise ValueError(f"`num_steps`={num_steps}; it must be at least 1.")
+    check_count("num_steps", num_steps)
     if not 0 < fraction <= 1:
         raise ValueError(
             f"`fraction`={fraction}; it must be in (0, 1], such as the paper's 0.25."

@@ -5,6 +5,8 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
+from xattr._counts import check_count
+
 Rule = Literal["midpoint", "gauss_legendre", "trapezoid", "right"]
 
 
@@ -39,9 +41,9 @@ def quadrature(
             f"`rule`={rule!r} is no quadrature rule. Choose one of "
             f"{', '.join(map(repr, get_args(Rule)))}."
         )
-    least = 2 if rule == "trapezoid" else 1
-    if num_steps < least:
-        raise ValueError(f"`num_steps`={num_steps}; {rule} needs at least {least}.")
+    check_count("num_steps", num_steps)
+    if rule == "trapezoid" and num_steps < 2:
+        raise ValueError(f"`num_steps`={num_steps}; {rule} needs at least 2.")
     if rule == "gauss_legendre":
         nodes, weights = np.polynomial.legendre.leggauss(num_steps)
         return (nodes + 1) / 2, weights / 2

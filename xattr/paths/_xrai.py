@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from xattr._chunking import evaluate_all
 from xattr._compile import compiled
+from xattr._counts import check_count
 from xattr._scores import logit
 from xattr._types import Keys, Predictor, Score
 from xattr.paths._baselines import Baseline
@@ -173,9 +174,12 @@ def _gains(masks: Array, values: Array, free: Array) -> tuple[Array, Array]:
 
 
 def _check(images: Array, segments: Array, min_new_pixels: int) -> None:
-    if not jnp.issubdtype(segments.dtype, jnp.bool_):
+    dtype = getattr(segments, "dtype", None)
+    if dtype is None or not jnp.issubdtype(dtype, jnp.bool_):
+        kind = f"a {type(segments).__name__}"
+        found = kind if dtype is None else f"an array of {dtype}"
         raise TypeError(
-            f"`segments` is an array of {segments.dtype}; it must be boolean, as from "
+            f"`segments` is {found}; it must be a boolean array, as from "
             f"`xattr.images.segments(images)`."
         )
     if (
@@ -188,5 +192,4 @@ def _check(images: Array, segments: Array, min_new_pixels: int) -> None:
             f"{images.shape}; it must be `n m h w` for images `n h w c`, as from "
             f"`xattr.images.segments(images)`."
         )
-    if min_new_pixels < 1:
-        raise ValueError(f"`min_new_pixels`={min_new_pixels}; it must be at least 1.")
+    check_count("min_new_pixels", min_new_pixels)

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Inexact, Int
 
+from xattr._counts import check_count
+
 Extent = int | Sequence[int]
 
 
@@ -104,7 +106,9 @@ def _sum_over(values: Array, where: Windows) -> Array:
 
 
 def _per_axis(name: str, value: Extent, rank: int) -> tuple[int, ...]:
-    each = (value,) * rank if isinstance(value, int) else tuple(value)
+    each = tuple(value) if isinstance(value, Sequence) else (value,) * rank
+    for extent in each:
+        check_count(name, extent, least=0)
     if len(each) != rank or any(extent < 1 for extent in each):
         raise ValueError(
             f"`{name}`={value}; it must be a number of pixels, at least 1, or one for "
