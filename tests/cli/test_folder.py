@@ -86,10 +86,17 @@ def test_only_results_are_overwritten(tmp_path):
     for name in ("index.html", "index-2.html", "predictions.csv", "overlays/a/b.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("old")
-    (tmp_path / "mine.txt").write_text("mine")
+    mine = ["mine.txt", "maps/mine.txt", "overlays/mine/notes/a.txt"]
+    for name in ("maps/a.npz", *mine):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("mine")
     check_folder(tmp_path, overwrite=True)
     make_folder(tmp_path)
-    assert os.listdir(tmp_path) == ["mine.txt"]
+    left = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in left) == sorted(
+        mine
+    )
+    assert not (tmp_path / "overlays" / "a").exists()
 
 
 def test_folders_of_others_are_left_alone(tmp_path):

@@ -2,15 +2,16 @@
 
 import os
 import re
-import shutil
 import tempfile
 import unicodedata
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 MARK = "run.json"
 PARTS = ("overlays", "maps")
+RESULTS = ("overlays/*/*.png", "maps/*.npz")
 PAGES = re.compile(r"index(-\d+)?\.html|predictions\.(csv|parquet)|run\.json")
 
 MAX_BYTES = 120
@@ -51,8 +52,13 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
 def make_folder(folder: Path) -> None:
     """Make the folder, and remove what an earlier run wrote, and only that."""
     folder.mkdir(parents=True, exist_ok=True)
+    for pattern in RESULTS:
+        for file in folder.glob(pattern):
+            file.unlink()
     for part in PARTS:
-        shutil.rmtree(folder / part, ignore_errors=True)
+        for inner in (*sorted((folder / part).glob("*")), folder / part):
+            with suppress(OSError):  # not empty, or no folder
+                inner.rmdir()
     for file in folder.iterdir():
         if PAGES.fullmatch(file.name):
             file.unlink()
