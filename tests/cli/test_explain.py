@@ -487,3 +487,19 @@ def test_a_first_batch_that_cannot_be(tiny, call, photos, tmp_path, monkeypatch,
 def test_the_largest_seed(tiny, call, photos):
     arguments = ("--seed", 2**32 - 1, "--method", "smoothgrad")
     assert call("explain", photos, *arguments).exit_code == 0
+
+
+def test_no_cell_is_a_formula(tiny, call, photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(photos / "a")
+    os.rename("x.png", "=SUM(A1).png")
+    assert call("explain", "=SUM(A1).png", "y.png").exit_code == 0
+    listed = [row["file"] for row in rows(tmp_path / "out")]
+    assert listed == ["./=SUM(A1).png", "y.png"]
+
+
+def test_an_empty_path_is_not_this_folder(tiny, call, photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(photos)
+    result = call("explain", "")
+    assert result.exit_code == 2
+    assert "`PATHS` has an empty path" in result.stderr
+    assert not (tmp_path / "out").exists()

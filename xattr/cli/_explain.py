@@ -89,6 +89,7 @@ def explain(
         _check_needs(methods)
         check_format(table)
         check_folder(out, overwrite=overwrite)
+        _check_paths(paths)
         found = find_images(paths, leave_out=out)
         _check_found(found)
         pretrained = load(model, weights=weights)
@@ -127,6 +128,15 @@ def _check_needs(methods: dict) -> None:
                 f"`--method {name}` needs {_PACKAGES[row.needs]}: "
                 "`pip install 'xattr-jax[segments]'`."
             )
+
+
+def _check_paths(paths: list[str]) -> None:
+    """Raise for an empty path, such as an unset variable gives: it is no folder."""
+    if not all(paths):
+        raise ValueError(
+            "`PATHS` has an empty path. For this folder give `.`: "
+            "`python -m xattr explain .`"
+        )
 
 
 def _check_found(found: Found) -> None:

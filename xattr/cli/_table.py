@@ -43,7 +43,7 @@ class Table:
 
     def add(self, row: Mapping[str, object]) -> None:
         """Append a row and hand it to the system."""
-        self._writer.writerow(row)
+        self._writer.writerow({**row, "file": _no_formula(str(row["file"]))})
         self._file.flush()
 
     def close(self) -> Path:
@@ -55,6 +55,11 @@ class Table:
         write_whole(target, lambda file: _to_parquet(self._path, file))
         self._path.unlink()
         return target
+
+
+def _no_formula(file: str) -> str:
+    """A file's name with `./` before it, where a spreadsheet would compute it."""
+    return f"./{file}" if file.startswith(("=", "+", "-", "@")) else file
 
 
 def check_format(form: Format) -> None:
