@@ -29,7 +29,7 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--data",
         type=Path,
-        default=Path("../shared/data"),
+        required=True,
         help="folder of weights/, demo/ and imagenet_sample/",
     )
     parser.add_argument(

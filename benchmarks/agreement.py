@@ -1,7 +1,7 @@
 """Same weights, same photographs: the maps of captum 0.9 and pytorch-grad-cam 1.5.7.
 
     make peers
-    .venv-peers/bin/python -m benchmarks.agreement --data ../shared/data
+    .venv-peers/bin/python -m benchmarks.agreement --data DIR
 
 Hardware: any CPU. Time: about 10 minutes on 2 cores.
 Expected: in every row the largest difference is at most 1e-3 of the peer's largest

@@ -1,7 +1,7 @@
 """Grad-CAM of ResNet-50 costs one forward pass, and is faster than pytorch-grad-cam's.
 
     make peers
-    .venv-peers/bin/python -m benchmarks.grad_cam --data ../shared/data
+    .venv-peers/bin/python -m benchmarks.grad_cam --data DIR
 
 Hardware: 2 cores with nothing else running on them. Time: about 3 minutes.
 Expected, batch 16 at 224 x 224, at the last site, both sides with 2 threads:

@@ -1,6 +1,6 @@
 """Integrated gradients with 256 steps take the memory of those with 16.
 
-    .venv/bin/python -m benchmarks.memory --data ../shared/data
+    .venv/bin/python -m benchmarks.memory --data DIR
 
 Hardware: any Linux; 2 cores. Time: about 4 minutes.
 Expected: on ResNet-50, batch 4 at 224 x 224, `chunk_size` left to the library, the peak
