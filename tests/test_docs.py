@@ -1,5 +1,6 @@
 """The documents say what the code does."""
 
+import pkgutil
 import re
 from pathlib import Path
 
@@ -81,3 +82,14 @@ def test_every_cited_work_is_listed():
 @pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)#]+)\)", README))
 def test_readme_links_lead_somewhere(link):
     assert (ROOT / link).exists()
+
+
+def test_every_name_that_docstrings_cite_exists():
+    cited = {
+        name
+        for page in (ROOT / "xattr").rglob("*.py")
+        for name in re.findall(r"`(xattr(?:\.[a-z_]\w*)+)", page.read_text())
+    }
+    assert "xattr.images.channel_max_abs" in cited
+    for name in cited:
+        assert pkgutil.resolve_name(name) is not None

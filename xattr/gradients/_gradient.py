@@ -48,8 +48,8 @@ def gradient(
       [simonyan2014deep], section 3.
 
     Notes:
-      The paper takes the largest magnitude over the channels: see
-      `abs` of `xattr.images.channel_max_abs`.
+      The paper takes the largest magnitude over the channels, that of
+      `xattr.images.channel_max_abs`.
     """
     del key
 
