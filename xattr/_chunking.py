@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PyTree
 
+from xattr._counts import check_count
 from xattr.program import live_bytes
 
 _log = logging.getLogger("xattr")
@@ -116,16 +117,7 @@ def _chunk_size(
     evaluate: Evaluate, rows: PyTree, pairs: int, chunk_size: int | None
 ) -> int:
     if chunk_size is not None:
-        if isinstance(chunk_size, bool) or not isinstance(chunk_size, int):
-            raise TypeError(
-                f"`chunk_size`={chunk_size!r}; it must be an integer, or None to fit "
-                f"it to the memory."
-            )
-        if chunk_size < 1:
-            raise ValueError(
-                f"`chunk_size`={chunk_size}; it must be at least 1, or None to fit it "
-                f"to the memory."
-            )
+        check_count("chunk_size", chunk_size)
         return min(chunk_size, pairs)
     if pairs == 1:
         return 1
