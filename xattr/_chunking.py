@@ -122,7 +122,7 @@ def _chunk_size(
     if pairs == 1:
         return 1
     one = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), rows)
-    each = live_bytes(evaluate, one, jax.ShapeDtypeStruct((1,), int))
+    each = live_bytes(evaluate, one, jnp.arange(1))
     budget = memory_budget()
     size = max(1, min(pairs, budget // max(each, 1)))
     _log.info(

@@ -9,7 +9,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 from jax.extend import core
 
 from xattr.program._trace import Equation, body, is_literal
@@ -215,10 +214,11 @@ def _loop(equation: Equation, operands: Sequence[str]) -> list[str]:
         start = first + params["body_nconsts"]
         fixed, state = operands[first:start], operands[start:]
         return _carried(params["body_jaxpr"].jaxpr, fixed, state, ())[0]
-    first, start = _scan_sizes(params)
+    jaxpr = params["jaxpr"].jaxpr
+    first, start = _scan_sizes(equation, jaxpr)
     fixed, state, items = operands[:first], operands[first:start], operands[start:]
     body_items = [axes[1:] for axes in items]
-    state, results = _carried(params["jaxpr"].jaxpr, fixed, state, body_items)
+    state, results = _carried(jaxpr, fixed, state, body_items)
     loop = _common([axes[0] for axes in items]) if items else "?"
     return [*state, *(loop + axes for axes in results)]
 
@@ -251,16 +251,19 @@ def _common(candidates: Sequence[str]) -> str:
     )
 
 
-def _scan_sizes(params: dict[str, Any]) -> tuple[int, int]:
-    """How many operands of a scan are constants, and how many with its state."""
-    if "num_consts" in params:
-        return params["num_consts"], params["num_consts"] + params["num_carry"]
-    # JAX 0.12 keeps three trees of operands instead of the numbers.
-    consts, state = (
-        len(jax.tree.leaves(part, is_leaf=lambda x: x is None))
-        for part in params["ft_in"][:2]
-    )
-    return consts, consts + state
+def _scan_sizes(equation: Equation, jaxpr: core.Jaxpr) -> tuple[int, int]:
+    """How many operands of a scan are constants, and how many with its state.
+
+    Read off the shapes, since its parameters differ between versions of JAX: what is
+    scanned over, and only that, loses an axis inside.
+    """
+
+    def alike(outside: Any, inside: Any) -> bool:
+        return outside.aval.shape == inside.aval.shape
+
+    state = sum(map(alike, equation.outvars, jaxpr.outvars))
+    whole = sum(map(alike, equation.invars, jaxpr.invars))
+    return whole - state, whole
 
 
 _RULES = {
