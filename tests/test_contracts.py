@@ -151,7 +151,16 @@ def test_sharded_images_give_the_same_map(case, model, kind):
     np.testing.assert_allclose(sharded, expected, rtol=1e-5, atol=1e-6)
 
 
-NEED_AUTOMATIC_AXES = {"guided_integrated_gradients", "xrai", "cam"}
+# The newest JAX asks more of them than the oldest: these fail in one of the two.
+NEED_AUTOMATIC_AXES = {
+    "blur_integrated_gradients",
+    "guided_integrated_gradients",
+    "xrai",
+    "cam",
+    "grad_cam",
+    "shapley_cam",
+    "integrated_grad_cam",
+}
 
 
 def test_bad_input_is_refused(case, model):
