@@ -21,9 +21,19 @@ SMALL: dict[str, dict[str, Any]] = {
     "blur_integrated_gradients": {"num_steps": 6, "max_stddev": 4.0},
     "xrai": {"num_steps": 4},
     "integrated_grad_cam": {"num_steps": 5},
+    "opti_cam": {"num_steps": 3},
     # Above the last site this network is linear, where noise changes nothing.
     "smooth_grad_cam_plus_plus": {"site": "conv:1"},
     "occlusion": {"window": (4, 3), "stride": (3, 2)},
+    "rise": {"num_masks": 6, "grid": 3},
+    # Cells that tile the quarter of the image that a dummy test blanks.
+    "feature_ablation": {"grid": (4, 2)},
+    "shapley_sampling": {"grid": (4, 2), "num_permutations": 3},
+    "lime": {"grid": (4, 2), "num_samples": 40},
+    # Fewer than all, so that it draws.
+    "kernel_shap": {"grid": (4, 2), "num_samples": 60},
+    "sobol": {"grid": (4, 2), "num_designs": 4},
+    "hsic": {"grid": (4, 2), "num_samples": 20},
 }
 COMBINED = {
     "smoothgrad": xattr.smoothgrad(xattr.gradient, num_samples=4),

@@ -48,13 +48,21 @@ _NAMES = {
     "hires_cam": "cams",
     "integrated_grad_cam": "cams",
     "layer_cam": "cams",
+    "opti_cam": "cams",
     "shapley_cam": "cams",
     "smooth_grad_cam_plus_plus": "cams",
     "xgrad_cam": "cams",
     "OcclusionResponse": "perturbations",
+    "feature_ablation": "perturbations",
+    "hsic": "perturbations",
+    "kernel_shap": "perturbations",
+    "lime": "perturbations",
     "occlusion": "perturbations",
     "occlusion_map": "perturbations",
     "occlusion_response": "perturbations",
+    "rise": "perturbations",
+    "shapley_sampling": "perturbations",
+    "sobol": "perturbations",
 }
 
 _PACKAGES = ("data", "images", "models", "program", "render", "testing")
@@ -90,6 +98,7 @@ if TYPE_CHECKING:
         hires_cam,
         integrated_grad_cam,
         layer_cam,
+        opti_cam,
         shapley_cam,
         smooth_grad_cam_plus_plus,
         xgrad_cam,
@@ -111,8 +120,15 @@ if TYPE_CHECKING:
     )
     from xattr.perturbations import (
         OcclusionResponse,
+        feature_ablation,
+        hsic,
+        kernel_shap,
+        lime,
         occlusion,
         occlusion_map,
         occlusion_response,
+        rise,
+        shapley_sampling,
+        sobol,
     )
     from xattr.program import Site, edit, record, sites

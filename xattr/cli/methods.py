@@ -109,7 +109,15 @@ _ROWS = [
     _row(xattr.smooth_grad_cam_plus_plus, site=True, random=True),
     _row(xattr.shapley_cam, site=True),
     _row(xattr.integrated_grad_cam, site=True),
+    _row(xattr.opti_cam, site=True),
     _row(xattr.occlusion),
+    _row(xattr.rise, random=True),
+    _row(xattr.feature_ablation),
+    _row(xattr.shapley_sampling, random=True),
+    _row(xattr.lime, random=True),
+    _row(xattr.kernel_shap, random=True),
+    _row(xattr.sobol),
+    _row(xattr.hsic, random=True),
 ]
 
 METHODS: dict[str, MethodRow] = {row.name: row for row in _ROWS}

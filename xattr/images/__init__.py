@@ -8,6 +8,7 @@ from xattr.images._baselines import (
     white,
 )
 from xattr.images._blur import gaussian_blur
+from xattr.images._masks import Enlarge, grid_masks
 from xattr.images._preprocess import Preprocess
 from xattr.images._reduce import (
     STATUSES,
@@ -21,9 +22,11 @@ from xattr.images._reduce import (
 )
 from xattr.images._resample import resize
 from xattr.images._segments import segments
+from xattr.images._superpixels import superpixels
 
 __all__ = [
     "STATUSES",
+    "Enlarge",
     "Preprocess",
     "black",
     "blurred",
@@ -32,11 +35,13 @@ __all__ = [
     "channel_sum",
     "clip_percentile",
     "gaussian_blur",
+    "grid_masks",
     "mean_color",
     "min_max",
     "resize",
     "segments",
     "status",
+    "superpixels",
     "symmetric",
     "uniform_noise",
     "white",
