@@ -48,19 +48,44 @@ def segments(
     Notes:
       The authors of XRAI first resize to 224 x 224. Here the image's own size is used.
     """
-    images = _checked(images)
+    images = host_images(images, "segments")
     if not len(scales):
         raise ValueError("`scales` is empty; give at least one, such as `[100]`.")
-    found = [
-        np.concatenate(
-            [_regions(image, scale, stddev, min_size, dilation) for scale in scales]
-        )
-        for image in images
-    ]
-    masks = np.zeros((len(found), max(map(len, found)), *images.shape[1:3]), bool)
+    return stacked(
+        [
+            np.concatenate(
+                [_regions(image, scale, stddev, min_size, dilation) for scale in scales]
+            )
+            for image in images
+        ]
+    )
+
+
+def stacked(found: Sequence[np.ndarray]) -> Bool[np.ndarray, "n m h w"]:
+    """Masks of several images in one array, with empty ones where there are fewer."""
+    masks = np.zeros((len(found), max(map(len, found)), *found[0].shape[1:]), bool)
     for padded, regions in zip(masks, found, strict=True):
         padded[: len(regions)] = regions
     return masks
+
+
+def host_images(images: Any, name: str) -> Float[np.ndarray, "n h w c"]:
+    """Images as NumPy's, for a function of this name that can't be traced."""
+    import jax
+
+    try:
+        array = np.asarray(images, np.float64)
+    except jax.errors.TracerArrayConversionError:
+        raise TypeError(
+            f"`images` are traced by `jax.jit`; call `xattr.images.{name}(images)` "
+            f"outside and pass its result in."
+        ) from None
+    if array.ndim != 4 or 0 in array.shape:
+        raise ValueError(
+            f"`images` has shape {array.shape}; it must be `n h w c`. For one image "
+            f"use `images[None]`."
+        )
+    return array
 
 
 def _regions(
@@ -90,21 +115,3 @@ def _backend() -> tuple[Any, Any]:
             "`pip install 'xattr-jax[segments]'`."
         ) from error
     return felzenszwalb, distance_transform_edt
-
-
-def _checked(images: Any) -> np.ndarray:
-    import jax
-
-    try:
-        array = np.asarray(images, np.float64)
-    except jax.errors.TracerArrayConversionError:
-        raise TypeError(
-            "`images` are traced by `jax.jit`; call `xattr.images.segments(images)` "
-            "outside and pass its result in."
-        ) from None
-    if array.ndim != 4 or 0 in array.shape:
-        raise ValueError(
-            f"`images` has shape {array.shape}; it must be `n h w c`. For one image "
-            f"use `images[None]`."
-        )
-    return array
