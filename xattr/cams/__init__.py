@@ -10,6 +10,7 @@ from xattr.cams._gradient_cams import gradient_cams
 from xattr.cams._hires_cam import hires_cam
 from xattr.cams._integrated_grad_cam import integrated_grad_cam
 from xattr.cams._layer_cam import layer_cam
+from xattr.cams._opti_cam import opti_cam
 from xattr.cams._shapley_cam import shapley_cam
 from xattr.cams._smooth_grad_cam_plus_plus import smooth_grad_cam_plus_plus
 from xattr.cams._xgrad_cam import xgrad_cam
@@ -25,6 +26,7 @@ __all__ = [
     "hires_cam",
     "integrated_grad_cam",
     "layer_cam",
+    "opti_cam",
     "shapley_cam",
     "smooth_grad_cam_plus_plus",
     "xgrad_cam",
