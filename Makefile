@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test check slow browser newest-jax oldest-jax matrix peers parity clean
+.PHONY: demo test check slow browser newest-jax oldest-jax matrix peers parity bench clean
 
 # Make the environment and explain the bundled photographs.
 demo: $(READY)
@@ -67,6 +67,11 @@ peers: $(PEERS)
 
 parity: $(PEERS)
 	.venv-peers/bin/python -m pytest -m parity tests/parity
+
+# DATA: a folder with weights/ and imagenet_sample/; OPTIONS: such as --quick.
+bench: $(PEERS)
+	@test -n "$(DATA)" || { echo "Give a folder: make bench DATA=DIR"; exit 2; }
+	.venv-peers/bin/python -m benchmarks.bench --data "$(DATA)" $(OPTIONS)
 
 clean:
 	rm -rf .venv .venv-oldest .venv-newest .venv-peers xattr-demo dist

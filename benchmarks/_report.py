@@ -46,7 +46,7 @@ def table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         drawn.add_row(*map(_cell, row.values()))
     # Files and pipes have no width of their own to fold the lines at.
-    Console(width=None if os.isatty(1) else 180).print(drawn)
+    Console(width=None if os.isatty(1) else 200).print(drawn)
 
 
 def write(
