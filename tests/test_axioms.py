@@ -25,6 +25,8 @@ DUMMY = {
     "integrated_gradients",
     "expected_gradients",
     "guided_integrated_gradients",
+    "feature_ablation",
+    "shapley_sampling",
 }
 LINEAR = {
     "gradient",
@@ -34,6 +36,10 @@ LINEAR = {
     "expected_gradients",
     "blur_integrated_gradients",
     "occlusion",
+    "feature_ablation",
+    "shapley_sampling",
+    "lime",
+    "kernel_shap",
 }
 SYMMETRIC = {
     "gradient",
@@ -48,6 +54,7 @@ MIRRORED = {
     "guided_integrated_gradients",
     "blur_integrated_gradients",
     "xrai",
+    "feature_ablation",
 }
 
 
