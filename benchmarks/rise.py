@@ -7,7 +7,7 @@ Hardware: 2 cores with nothing else running on them. Time: about 3 minutes.
 Expected, one image at 224 x 224, 256 masks of 7 x 7 cells (the paper takes 4000 to
 8000; both sides' time is linear in them), both sides with 2 threads: at least as fast
 as `benchmarks/_rise_torch.py` in torch's default layout with the best of its chunks (8,
-16, 32). The exit code is 1 otherwise. Masks are drawn, and so the maps are not compared.
+16, 32). The exit code is 1 otherwise. Masks are drawn, and so maps are not compared.
 """
 
 from benchmarks._contest import Contest, main

@@ -2,6 +2,7 @@
 
 import typer
 
+from xattr.cli._bench import bench
 from xattr.cli._explain import explain
 from xattr.cli._methods import methods
 from xattr.cli._models import models
@@ -19,6 +20,7 @@ app.command()(explain)
 app.command()(methods)
 app.command()(sites)
 app.command()(models)
+app.command()(bench)
 
 
 def _show_version(wanted: bool) -> None:

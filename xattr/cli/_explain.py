@@ -1,7 +1,6 @@
 """The command `explain`."""
 
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,9 +9,9 @@ import typer
 from xattr.cli._choices import choose_methods, choose_target, for_command_line
 from xattr.cli._console import LISTED, fail
 from xattr.cli._folder import check_folder
+from xattr.cli._needs import check_needs, check_site
 from xattr.data import Found, Problem, display_name, find_images
 
-_PACKAGES = {"skimage": "scikit-image"}
 DEFAULT_METHODS = (
     "gradient,integrated_gradients,smoothgrad,grad_cam,layer_cam,occlusion"
 )
@@ -85,8 +84,8 @@ def explain(
 
     try:
         methods = choose_methods(method or [DEFAULT_METHODS], METHODS)
-        _check_site(site, methods)
-        _check_needs(methods)
+        check_site(site, methods)
+        check_needs(methods)
         check_format(table)
         check_folder(out, overwrite=overwrite)
         _check_paths(paths)
@@ -109,25 +108,6 @@ def explain(
     options = {"table": table, "signed": signed, "facts": describe(plan, shown)}
     begin = partial(Results, out, plan, len(found.paths), **options)
     raise typer.Exit(execute(plan, found, out, begin))
-
-
-def _check_site(site: str | None, methods: dict) -> None:
-    """Raise if a site is given that nothing would read."""
-    if site is not None and not any(row.site for row in methods.values()):
-        raise ValueError(
-            f"`--site` {site!r} is given, but none of {', '.join(methods)} reads a "
-            "site. Leave it out, or add such a method: `--method grad_cam`."
-        )
-
-
-def _check_needs(methods: dict) -> None:
-    """Raise if a method needs what is not installed."""
-    for name, row in methods.items():
-        if row.needs and find_spec(row.needs) is None:
-            raise ValueError(
-                f"`--method {name}` needs {_PACKAGES[row.needs]}: "
-                "`pip install 'xattr-jax[segments]'`."
-            )
 
 
 def _check_paths(paths: list[str]) -> None:
