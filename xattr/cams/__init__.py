@@ -9,10 +9,13 @@ from xattr.cams._grad_cam_plus_plus import grad_cam_plus_plus
 from xattr.cams._gradient_cams import gradient_cams
 from xattr.cams._hires_cam import hires_cam
 from xattr.cams._integrated_grad_cam import integrated_grad_cam
+from xattr.cams._is_cam import is_cam
 from xattr.cams._layer_cam import layer_cam
 from xattr.cams._opti_cam import opti_cam
+from xattr.cams._score_cam import score_cam
 from xattr.cams._shapley_cam import shapley_cam
 from xattr.cams._smooth_grad_cam_plus_plus import smooth_grad_cam_plus_plus
+from xattr.cams._ss_cam import ss_cam
 from xattr.cams._xgrad_cam import xgrad_cam
 
 __all__ = [
@@ -25,9 +28,12 @@ __all__ = [
     "gradient_cams",
     "hires_cam",
     "integrated_grad_cam",
+    "is_cam",
     "layer_cam",
     "opti_cam",
+    "score_cam",
     "shapley_cam",
     "smooth_grad_cam_plus_plus",
+    "ss_cam",
     "xgrad_cam",
 ]

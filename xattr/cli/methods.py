@@ -1,5 +1,6 @@
 """The table of methods: what the command line offers and the contract suite tests."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,8 @@ class MethodRow:
     Attributes:
       name: how it is asked for.
       family: where it belongs: gradients, paths, cams, perturbations.
-      method: the method, its hyperparameters at their defaults.
+      method: the method, its hyperparameters at their defaults, or at smaller ones
+        where those would take minutes a photograph.
       summary: what its numbers mean, in a line.
       site: whether it reads a site of the model.
       random: whether it needs a key.
@@ -39,11 +41,15 @@ class MethodRow:
     prepare: Prepare | None = None
 
 
-def _row(method: Method, **traits: Any) -> MethodRow:
+def _row(
+    method: Method, options: dict[str, Any] | None = None, **traits: Any
+) -> MethodRow:
+    """A method as it is, or with options where its defaults take minutes a photo."""
     name = method.__name__
     summary = (method.__doc__ or "").strip().splitlines()[0]
     family = method.__module__.split(".")[1]
-    return MethodRow(name, family, method, summary, **traits)
+    bound = functools.partial(method, **options) if options else method
+    return MethodRow(name, family, bound, summary, **traits)
 
 
 def _combined(combinator: Callable[[Method], Method], **traits: Any) -> MethodRow:
@@ -109,6 +115,9 @@ _ROWS = [
     _row(xattr.smooth_grad_cam_plus_plus, site=True, random=True),
     _row(xattr.shapley_cam, site=True),
     _row(xattr.integrated_grad_cam, site=True),
+    _row(xattr.score_cam, site=True),
+    _row(xattr.ss_cam, {"num_samples": 4}, site=True, random=True),
+    _row(xattr.is_cam, {"num_steps": 4}, site=True),
     _row(xattr.opti_cam, site=True),
     _row(xattr.occlusion),
     _row(xattr.rise, random=True),
@@ -118,6 +127,7 @@ _ROWS = [
     _row(xattr.kernel_shap, random=True),
     _row(xattr.sobol),
     _row(xattr.hsic, random=True),
+    _row(xattr.meaningful_perturbation, random=True),
 ]
 
 METHODS: dict[str, MethodRow] = {row.name: row for row in _ROWS}

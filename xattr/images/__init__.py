@@ -20,7 +20,7 @@ from xattr.images._reduce import (
     status,
     symmetric,
 )
-from xattr.images._resample import resize
+from xattr.images._resample import Resize, resize
 from xattr.images._segments import segments
 from xattr.images._superpixels import superpixels
 
@@ -28,6 +28,7 @@ __all__ = [
     "STATUSES",
     "Enlarge",
     "Preprocess",
+    "Resize",
     "black",
     "blurred",
     "channel_max_abs",

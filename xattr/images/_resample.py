@@ -6,14 +6,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-Method = Literal["bilinear", "align_corners", "nearest"]
+Resize = Literal["bilinear", "align_corners", "nearest"]
 
 
 def resize(
     maps: Float[Array, "n i j *c"],
     size: tuple[int, int],
     *,
-    method: Method = "bilinear",
+    method: Resize = "bilinear",
 ) -> Float[Array, "n h w *c"]:
     r"""Maps at `size`, each cell's value standing at the cell's centre.
 
