@@ -1,19 +1,34 @@
 """Reading a model: its sites, its activations, edited and perturbed forms of it."""
 
+from xattr.program._above import Split, split_at
 from xattr.program._affine import affine_above
 from xattr.program._edit import Perturbed, edit, perturb, record
 from xattr.program._memory import live_bytes
 from xattr.program._rewrite import rewrite
 from xattr.program._sites import Site, sites
+from xattr.program._window import (
+    Boxes,
+    Savings,
+    local_outputs,
+    local_savings,
+    receptive_field,
+)
 
 __all__ = [
+    "Boxes",
     "Perturbed",
+    "Savings",
     "Site",
+    "Split",
     "affine_above",
     "edit",
     "live_bytes",
+    "local_outputs",
+    "local_savings",
     "perturb",
+    "receptive_field",
     "record",
     "rewrite",
     "sites",
+    "split_at",
 ]

@@ -9,7 +9,14 @@ from jaxtyping import PyTree
 
 from xattr._model import Model
 from xattr._types import Images, Predictor
-from xattr.program._trace import CONV, Equation, entered, run_equation, trace
+from xattr.program._trace import (
+    CONV,
+    Equation,
+    entered,
+    reads_plain,
+    run_equation,
+    trace,
+)
 
 
 def rewrite(model: Predictor) -> Model:
@@ -35,7 +42,7 @@ def rewrite(model: Predictor) -> Model:
 
 class _Rewritten(NamedTuple):
     def __call__(self, model: Predictor, images: Images) -> PyTree:
-        if jax.default_backend() != "cpu":
+        if reads_plain() or jax.default_backend() != "cpu":
             return model(images)
         return trace(model, images).run(images, evaluate=_evaluate)
 

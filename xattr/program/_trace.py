@@ -6,6 +6,7 @@ representation. Everything here is ordinary tracing: it works under `jit`, `grad
 """
 
 import contextlib
+import contextvars
 import functools
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -105,8 +106,28 @@ class Program:
         return jax.tree.unflatten(self.outputs, flat)
 
 
-def trace(model: Any, images: Any) -> Program:
-    """The program of `model` on `images`; abstract images are enough to read it."""
+# Whether models are read as they were before `rewrite`.
+_plain: contextvars.ContextVar[bool] = contextvars.ContextVar("plain", default=False)
+
+
+def reads_plain() -> bool:
+    """Whether the program that is being read is to be as it was before `rewrite`."""
+    return _plain.get()
+
+
+def trace(model: Any, images: Any, *, plain: bool = False) -> Program:
+    """The program of `model` on `images`; abstract images are enough to read it.
+
+    With `plain`, operations that `rewrite` replaced are as they were.
+    """
+    token = _plain.set(plain or _plain.get())
+    try:
+        return _trace(model, images)
+    finally:
+        _plain.reset(token)
+
+
+def _trace(model: Any, images: Any) -> Program:
     refuse_nnx(model)
     leaves, treedef = jax.tree.flatten(model)
     dynamic = [is_array(leaf) for leaf in leaves]
