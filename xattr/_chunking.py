@@ -93,6 +93,56 @@ def sum_all(
     return _by_blocks(of_block, rows, block)
 
 
+def evaluate_sharing(
+    share: Callable[[PyTree], Callable[[Int[Array, ""]], PyTree]],
+    rows: PyTree,
+    *,
+    num: int,
+    chunk_size: int | None = None,
+) -> PyTree:
+    """Results for every image and perturbation, `n num ...`, of work done in two parts.
+
+    Chunks take the perturbations of one image first: what they share is done once for
+    each image, and held while its chunks last.
+
+    Args:
+      share: from the row of one image, without the leading axis, to a function from
+        the number of a perturbation to its result.
+      rows: pytree of what belongs to each image, with a leading `n`.
+      num: number of perturbations per image.
+      chunk_size: pairs at a time; chosen to fit in memory when None.
+
+    Raises:
+      TypeError: if `chunk_size` is no integer.
+      ValueError: if `chunk_size` is less than 1.
+    """
+    n = jax.tree.leaves(rows)[0].shape[0]
+    each = 0
+
+    def measure(row: PyTree) -> None:
+        nonlocal each
+        each = live_bytes(share(row), jnp.zeros((), int))
+
+    if chunk_size is None:
+        one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), rows)
+        jax.eval_shape(measure, one)
+    size = _size_for(each, n * num, chunk_size)
+    width = _even(num, min(num, size))
+
+    def of_row(row: PyTree) -> PyTree:
+        evaluate = jax.vmap(share(row))
+        if width == num:
+            return evaluate(jnp.arange(num))
+
+        def step(_: None, start: Array) -> tuple[None, PyTree]:
+            return None, evaluate(jnp.minimum(start + jnp.arange(width), num - 1))
+
+        _, parts = jax.lax.scan(step, None, jnp.arange(0, num, width))
+        return jax.tree.map(lambda x: _joined(x, 0, num), parts)
+
+    return _by_blocks(jax.vmap(of_row), rows, _even(n, max(1, size // num)))
+
+
 def memory_budget() -> int:
     """Bytes that the intermediate results of one chunk may take."""
     device = jax.local_devices()[0]
@@ -116,13 +166,19 @@ def _chunk_shape(
 def _chunk_size(
     evaluate: Evaluate, rows: PyTree, pairs: int, chunk_size: int | None
 ) -> int:
+    if chunk_size is not None or pairs == 1:
+        return _size_for(0, pairs, chunk_size)
+    one = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), rows)
+    return _size_for(live_bytes(evaluate, one, jnp.arange(1)), pairs, chunk_size)
+
+
+def _size_for(each: int, pairs: int, chunk_size: int | None) -> int:
+    """Pairs of a chunk, of so many bytes each."""
     if chunk_size is not None:
         check_count("chunk_size", chunk_size)
         return min(chunk_size, pairs)
     if pairs == 1:
         return 1
-    one = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), rows)
-    each = live_bytes(evaluate, one, jnp.arange(1))
     budget = memory_budget()
     size = max(1, min(pairs, budget // max(each, 1)))
     _log.info(

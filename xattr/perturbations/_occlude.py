@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from xattr._chunking import evaluate_all
 from xattr._scores import score_and_targets
 from xattr._types import Images, Predictor, Score
 from xattr.paths._baselines import Baseline, one_baseline
-from xattr.perturbations._windows import Extent, Windows, covered, slide
+from xattr.perturbations._local_update import results_of_changes
+from xattr.perturbations._windows import Extent, Windows, slide
 
 
 def positions(images: Images, window: Extent, stride: Extent) -> Windows:
@@ -34,17 +34,10 @@ def at_every_position(
 ) -> PyTree:
     """Results for the images with each window replaced, `n` and then the positions.
 
-    `evaluate` takes occluded images and what belongs to each of them. The occluded
-    images exist one chunk at a time.
+    `evaluate` takes occluded images and what belongs to each of them.
     """
-
-    def occluded(rows: Any, position: Int[Array, " m"]) -> PyTree:
-        images, fill, rest = rows
-        inside = covered(where, position)[..., None]
-        return evaluate(jnp.where(inside, fill, images), rest)
-
-    everything = (images, one_baseline(images, baseline), rows)
-    return evaluate_all(occluded, everything, num=where.num, chunk_size=chunk_size)
+    fill = one_baseline(images, baseline)
+    return results_of_changes(evaluate, images, fill, rows, where.boxes, chunk_size)
 
 
 def occluded_scores(

@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Inexact, Int
+import numpy as np
+from jaxtyping import Array, Inexact
 
 from xattr._counts import check_count
+from xattr.program import Boxes
 
 Extent = int | Sequence[int]
 
@@ -37,6 +39,13 @@ class Windows(NamedTuple):
         """Number of positions in all."""
         return math.prod(self.counts)
 
+    @property
+    def boxes(self) -> Boxes:
+        """The pixels under each position, numbered with the last axis fastest."""
+        along = np.unravel_index(np.arange(self.num), self.counts)
+        low = np.stack(along, axis=1) * np.array(self.strides)
+        return Boxes(low, np.minimum(low + self.window, self.sizes))
+
 
 def slide(sizes: Sequence[int], window: Extent, stride: Extent) -> Windows:
     """Positions of a window that moves by `stride` until it reaches the far border.
@@ -57,18 +66,6 @@ def slide(sizes: Sequence[int], window: Extent, stride: Extent) -> Windows:
         for size, extent, step in zip(sizes, extents, strides, strict=True)
     )
     return Windows(tuple(sizes), extents, strides, counts)
-
-
-def covered(where: Windows, position: Int[Array, " m"]) -> Bool[Array, "m ..."]:
-    """The pixels under some positions, numbered with the last axis fastest."""
-    rank = len(where.sizes)
-    inside = jnp.ones((position.shape[0], *where.sizes), bool)
-    along = jnp.unravel_index(position, where.counts)
-    for axis, (k, extent) in enumerate(zip(along, where.window, strict=True)):
-        start = (k * where.strides[axis]).reshape(-1, *[1] * rank)
-        pixel = jax.lax.broadcasted_iota(start.dtype, inside.shape, axis + 1)
-        inside &= (pixel >= start) & (pixel < start + extent)
-    return inside
 
 
 def mean_over_windows(
