@@ -22,10 +22,18 @@ SMALL: dict[str, dict[str, Any]] = {
     "xrai": {"num_steps": 4},
     "integrated_grad_cam": {"num_steps": 5},
     "opti_cam": {"num_steps": 3},
-    "meaningful_perturbation": {"num_steps": 3, "cell_size": 3, "mask_stddev": 1.0},
+    # Without this baseline, all of an image of noise would be kept, or none of it.
+    "meaningful_perturbation": {
+        "num_steps": 4,
+        "cell_size": 3,
+        "mask_stddev": 1.0,
+        "baseline": -2.0,
+    },
     # Above the last site this network is linear, where noise changes nothing.
     "smooth_grad_cam_plus_plus": {"site": "conv:1"},
     "occlusion": {"window": (4, 3), "stride": (3, 2)},
+    # Below the last ReLU, where no one gradient gives all channels.
+    "ablation_cam": {"site": "conv:1"},
     "ss_cam": {"num_samples": 3},
     "is_cam": {"num_steps": 2},
     "rise": {"num_masks": 6, "grid": 3},

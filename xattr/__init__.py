@@ -38,6 +38,7 @@ _NAMES = {
     "guided_integrated_gradients": "paths",
     "integrated_gradients": "paths",
     "xrai": "paths",
+    "ablation_cam": "cams",
     "cam": "cams",
     "eigen_cam": "cams",
     "eigen_grad_cam": "cams",
@@ -92,6 +93,7 @@ if TYPE_CHECKING:
     from xattr._model import Model, from_function, from_linen, from_nnx
     from xattr._scores import box, finer, logit, margin, probability, rest, segment
     from xattr.cams import (
+        ablation_cam,
         cam,
         eigen_cam,
         eigen_grad_cam,

@@ -115,6 +115,7 @@ _ROWS = [
     _row(xattr.smooth_grad_cam_plus_plus, site=True, random=True),
     _row(xattr.shapley_cam, site=True),
     _row(xattr.integrated_grad_cam, site=True),
+    _row(xattr.ablation_cam, site=True),
     _row(xattr.score_cam, site=True),
     _row(xattr.ss_cam, {"num_samples": 4}, site=True, random=True),
     _row(xattr.is_cam, {"num_steps": 4}, site=True),

@@ -4,6 +4,7 @@ from xattr.perturbations._feature_ablation import feature_ablation
 from xattr.perturbations._hsic import hsic
 from xattr.perturbations._kernel_shap import kernel_shap
 from xattr.perturbations._lime import lime
+from xattr.perturbations._meaningful_perturbation import meaningful_perturbation
 from xattr.perturbations._occlusion import occlusion
 from xattr.perturbations._occlusion_map import occlusion_map
 from xattr.perturbations._occlusion_response import (
@@ -20,6 +21,7 @@ __all__ = [
     "hsic",
     "kernel_shap",
     "lime",
+    "meaningful_perturbation",
     "occlusion",
     "occlusion_map",
     "occlusion_response",
