@@ -1,5 +1,6 @@
 """Captum's methods as candidates, with the settings that make them fastest."""
 
+from functools import partial
 from typing import Any
 
 import captum.attr
@@ -35,12 +36,14 @@ def occlusion(
             )[:, :1]
         )
 
-    coarse = max(stride, (found.images.shape[-1] - window) // 5)
-    best, tried = _theirs.best_setting(
-        lambda chunk: run(coarse, chunk), _CHUNKS[1:3] if settings.quick else _CHUNKS
+    coarse = max(stride, -(-(found.images.shape[-1] - window) // 5))
+    return _theirs.tuned(
+        found,
+        "perturbations_per_eval",
+        partial(run, stride),
+        _CHUNKS[1:3] if settings.quick else _CHUNKS,
+        partial(run, coarse),
     )
-    facts = {"perturbations_per_eval": best, "tried, s": tried}
-    return _theirs.prepared(found, run(stride, best), **facts)
 
 
 def integrated_gradients(
@@ -59,9 +62,8 @@ def integrated_gradients(
             internal_batch_size=chunk,
         )
 
-    best, tried = _theirs.best_setting(run, (8 * batch, num_steps * batch))
-    facts = {"internal_batch_size": best, "tried, s": tried}
-    return _theirs.prepared(found, run(best), **facts)
+    choices = (8 * batch, num_steps * batch)
+    return _theirs.tuned(found, "internal_batch_size", run, choices)
 
 
 def smoothgrad(
@@ -153,9 +155,10 @@ def _surrogate(
             )
         )
 
-    choices = _CHUNKS[1:3] if settings.quick else _CHUNKS[1:]
-    best, tried = _theirs.best_setting(
-        lambda chunk: run(chunk, min(32, num_samples)), choices
+    return _theirs.tuned(
+        found,
+        "perturbations_per_eval",
+        run,
+        _CHUNKS[1:3] if settings.quick else _CHUNKS[1:],
+        partial(run, samples=min(32, num_samples)),
     )
-    facts = {"perturbations_per_eval": best, "tried, s": tried}
-    return _theirs.prepared(found, run(best), **facts)

@@ -215,8 +215,12 @@ def _workers(contest: Contest, settings: Settings) -> Iterator[dict[str, Worker]
 def _measure(
     contest: Contest, workers: Mapping[str, Worker], rounds: int
 ) -> dict[str, Any]:
-    # One after the other: some try out their settings, which takes the clock too.
-    facts = {name: worker.ask("prepare") for name, worker in workers.items()}
+    for worker in workers.values():
+        worker.send("prepare")
+    for worker in workers.values():
+        worker.answer()
+    # One after the other: they look at the clock.
+    facts = {name: worker.ask("tune") for name, worker in workers.items()}
     _check_equal(facts)
     if contest.warm:
         for worker in workers.values():

@@ -24,7 +24,6 @@ class Ours(NamedTuple):
     site: str
     images: jax.Array
     classes: jax.Array
-    loaded: int
 
 
 def method(
@@ -60,6 +59,7 @@ def method(
     """
     with _precision(settings):
         found = load(settings, network, batch, rewrite=rewrite)
+        loaded = _memory().used()
         function = getattr(xattr, name)
         if combined:
             kept = {k: options.pop(k) for k in ("num_samples", "stddev")}
@@ -85,7 +85,7 @@ def method(
         run=lambda: jax.block_until_ready(run(*arguments)),
         maps=lambda maps: _comparable(maps, found.images, compare),
         memory=_memory(),
-        loaded=found.loaded,
+        loaded=loaded,
         classes=np.asarray(found.classes).tolist(),
         forward=lambda: jax.block_until_ready(forward(found.model, found.images)),
         facts={"device": _device(), "flops": _flops(forward)},
@@ -109,7 +109,7 @@ def load(settings: Settings, network: str, batch: int, *, rewrite: bool = True) 
         lambda x: x.astype(dtype), (model, jnp.asarray(pixels))
     )
     classes = jax.jit(lambda model, x: model(x))(model, images).argmax(axis=1)
-    return Ours(model, preset.site, images, classes, _memory().used())
+    return Ours(model, preset.site, images, classes)
 
 
 def plain(images: jax.Array) -> jax.Array:

@@ -1,5 +1,7 @@
 """RISE written plainly for torch, as there is no library of it to compare with."""
 
+from functools import partial
+
 import torch
 from torch.nn import functional
 
@@ -25,24 +27,22 @@ def rise(
     def run(chunk: int, count: int = num_masks) -> _theirs.Run:
         return _theirs.no_grad(lambda: _maps(found, chunk, count, grid, keep))
 
-    best, tried = _theirs.best_setting(
-        lambda chunk: run(chunk, min(32, num_masks)),
-        _CHUNKS[:2] if settings.quick else _CHUNKS,
-    )
-    return _theirs.prepared(found, run(best), chunk=best, **{"tried, s": tried})
+    choices = _CHUNKS[:2] if settings.quick else _CHUNKS
+    probe = partial(run, count=min(32, num_masks))
+    return _theirs.tuned(found, "chunk", run, choices, probe)
 
 
 def _maps(
     found: _theirs.Theirs, chunk: int, count: int, grid: int, keep: float
 ) -> torch.Tensor:
-    """Mean of the masks, weighted by the score under each."""
+    """Mean of the masks, weighted by the probability under each."""
     maps = torch.zeros_like(found.images[:, :1])
     for start in range(0, count, chunk):
         masks = _masks(found.images, min(chunk, count - start), grid, keep)
         for k, (image, target) in enumerate(
             zip(found.images, found.classes, strict=True)
         ):
-            scores = found.module(image * masks)[:, target]
+            scores = found.module(image * masks).softmax(1)[:, target]
             maps[k] += torch.tensordot(scores, masks, 1)
     return maps / (count * keep)
 

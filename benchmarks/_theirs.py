@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +29,6 @@ class Theirs(NamedTuple):
     layer: torch.nn.Module
     images: torch.Tensor
     classes: torch.Tensor
-    loaded: int
 
 
 def load(
@@ -74,10 +73,10 @@ def load(
     found = inner.get_submodule(layer)
     if settings.torch_compile:
         module = torch.compile(module)
-    return Theirs(module, found, images, classes, _memory().used())
+    return Theirs(module, found, images, classes)
 
 
-def prepared(found: Theirs, run: Run, **facts: Any) -> Prepared:
+def prepared(found: Theirs, run: Run, facts: Mapping[str, Any] = {}) -> Prepared:  # noqa: B006
     """A candidate that ends when the device has."""
 
     def finished() -> Any:
@@ -92,17 +91,43 @@ def prepared(found: Theirs, run: Run, **facts: Any) -> Prepared:
         run=finished,
         maps=lambda maps: [_array(maps)],
         memory=_memory(),
-        loaded=found.loaded,
+        loaded=_memory().used(),
         classes=found.classes.tolist(),
         facts={"device": shown, **facts},
     )
 
 
-def best_setting(
-    probe: Callable[[int], Run], choices: Iterable[int]
-) -> tuple[int, dict[str, float]]:
-    """The choice whose probe runs fastest, and the seconds of each; all after one."""
-    seconds, choices = {}, list(choices)
+def tuned(
+    found: Theirs,
+    name: str,
+    run: Callable[[int], Run],
+    choices: Sequence[int],
+    probe: Callable[[int], Run] | None = None,
+) -> Prepared:
+    """A candidate with the fastest of some settings.
+
+    Args:
+      found: its network.
+      name: what the setting is called.
+      run: from a setting to the work.
+      choices: the settings that are tried.
+      probe: from a setting to a part of the work, to try it on.
+    """
+
+    untuned = prepared(found, run(choices[0]))
+
+    def tune() -> Prepared:
+        seconds = _seconds(probe or run, choices)
+        best = min(choices, key=lambda choice: seconds[str(choice)])
+        facts = {name: best, "tried, s": seconds}
+        return prepared(found, run(best), facts)._replace(loaded=untuned.loaded)
+
+    return untuned._replace(tune=tune)
+
+
+def _seconds(probe: Callable[[int], Run], choices: Sequence[int]) -> dict[str, float]:
+    """Seconds of each choice; the first is run once before."""
+    seconds = {}
     probe(choices[0])()
     for choice in choices:
         run = probe(choice)
@@ -111,7 +136,7 @@ def best_setting(
         if _device() != "cpu":
             torch.cuda.synchronize()
         seconds[str(choice)] = time.perf_counter() - start
-    return int(min(seconds, key=lambda choice: seconds[choice])), seconds
+    return seconds
 
 
 def no_grad(run: Run) -> Run:

@@ -41,14 +41,15 @@ class HostMemory:
     """Bytes of this process's resident set."""
 
     def used(self) -> int:
-        """Return what it is now."""
-        return _status("VmRSS")
-
-    def reset(self) -> None:
-        """Give back what is not in use, and forget the peak so far."""
+        """Give back what is not in use, and return what is left."""
         gc.collect()
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL("libc.so.6").malloc_trim(0)
+        return _status("VmRSS")
+
+    def reset(self) -> None:
+        """Forget the peak so far."""
+        self.used()
         Path("/proc/self/clear_refs").write_text("5")
 
     def peak(self) -> int:

@@ -4,6 +4,7 @@ Candidates that take turns share neither threads nor memory: the peak of each is
 own, and each process loads its own side's libraries alone.
 """
 
+import contextlib
 import importlib
 import multiprocessing
 import time
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+
+# Seconds until a process that is told to end is ended.
+_PATIENCE = 5
 
 
 class Settings(NamedTuple):
@@ -48,7 +52,7 @@ class Memory(Protocol):
 
 
 class Prepared(NamedTuple):
-    """A candidate, loaded, compiled and tuned.
+    """A candidate, loaded and compiled.
 
     Attributes:
       run: does the work, to its end.
@@ -59,6 +63,7 @@ class Prepared(NamedTuple):
       classes: what is explained.
       forward: the network alone, on the same images.
       facts: what else belongs in the row.
+      tune: the same with the settings that run fastest here, by trying them.
     """
 
     run: Callable[[], Any]
@@ -68,6 +73,7 @@ class Prepared(NamedTuple):
     classes: list[int]
     forward: Callable[[], Any] | None = None
     facts: Mapping[str, Any] = {}
+    tune: "Callable[[], Prepared] | None" = None
 
 
 class Build(NamedTuple):
@@ -98,8 +104,16 @@ class Worker:
         end.close()
 
     def ask(self, what: str) -> Any:
-        """Have it do one thing: prepare, warm, run, forward, peak or maps."""
+        """Have it do one thing: prepare, tune, warm, run, forward, peak or maps."""
+        self.send(what)
+        return self.answer()
+
+    def send(self, what: str) -> None:
+        """Have it begin; `answer` waits for the end."""
         self._pipe.send(what)
+
+    def answer(self) -> Any:
+        """Return what came of what was sent."""
         try:
             answer = self._pipe.recv()
         except EOFError:
@@ -110,6 +124,9 @@ class Worker:
 
     def close(self) -> None:
         """End the process."""
+        with contextlib.suppress(OSError):
+            self._pipe.send(None)
+            self._process.join(_PATIENCE)
         self._process.terminate()
         self._process.join()
 
@@ -121,14 +138,15 @@ class _Failure(NamedTuple):
 def _serve(pipe: Connection, build: Build, *case: Any) -> None:
     prepared: Any = None
     result: Any = None
-    while True:
-        what = pipe.recv()
+    while (what := pipe.recv()) is not None:
         try:
             answer: Any = None
             if what == "prepare":
                 prepared = build(*case)
-                answer = {"classes": prepared.classes, **prepared.facts}
+            elif what == "tune":
+                prepared = prepared.tune() if prepared.tune else prepared
                 prepared.memory.reset()
+                answer = {"classes": prepared.classes, **prepared.facts}
             elif what == "warm":
                 prepared.run()
             elif what == "run":

@@ -36,6 +36,7 @@ def _contest(network: str, rounds: int, least: float | None) -> Contest:
         Build("benchmarks._captum_timed", "integrated_gradients", options),
         rounds=rounds,
         least=least,
+        warm=network != "vgg16",
         quick={"num_steps": 2},
     )
 

@@ -39,7 +39,7 @@ def _contest(
         rounds=rounds,
         least=least,
         least_best=best,
-        warm=network != "vgg16",
+        warm=network not in ("vgg16", "resnet50"),
         quick={"window": 96, "stride": 64},
     )
 
