@@ -33,3 +33,7 @@ def compared(case, cam, method):
 def test_score_cam(case):
     method = functools.partial(xattr.score_cam, variant="pytorch_grad_cam")
     assert max(compared(case, cams.peer.ScoreCAM, method)) < 1e-3
+
+
+def test_ablation_cam(case):
+    assert max(compared(case, cams.peer.AblationCAM, xattr.ablation_cam)) < 1e-3

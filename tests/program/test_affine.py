@@ -94,6 +94,22 @@ def test_what_offends_is_named(head, named):
     assert named in offending
 
 
+TELL_POSITIONS_APART = [
+    "nothing pooled",
+    "one axis pooled",
+    "flattened",
+    "weighted positions",
+    "a wide convolution",
+    "windows that overlap",
+]
+
+
+@pytest.mark.parametrize("name", NOT)
+def test_positions_may_be_left_out_of_account(name):
+    offending = affine_above(after_tanh(NOT[name][0]), IMAGES, "tanh:0", "????")
+    assert (offending is None) == (name in TELL_POSITIONS_APART)
+
+
 def test_a_vmapped_model_is_pooled_over_the_axes_of_each_image():
     module = eqx.nn.Conv2d(3, 4, 3, padding=1, key=jax.random.key(0))
 

@@ -1,5 +1,6 @@
 """Class activation maps: methods that read one site of the model."""
 
+from xattr.cams._ablation_cam import ablation_cam
 from xattr.cams._cam import cam
 from xattr.cams._eigen_cam import eigen_cam
 from xattr.cams._eigen_grad_cam import eigen_grad_cam
@@ -19,6 +20,7 @@ from xattr.cams._ss_cam import ss_cam
 from xattr.cams._xgrad_cam import xgrad_cam
 
 __all__ = [
+    "ablation_cam",
     "cam",
     "eigen_cam",
     "eigen_grad_cam",

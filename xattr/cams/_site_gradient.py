@@ -77,7 +77,11 @@ def site_and_outputs(
 
 def grid_axes(perturbed: Perturbed, site: str, axes: str | None) -> str:
     """The site's axes, as given or as read; an error where neither says."""
-    found: Site = perturbed.sites[site]
+    return site_axes(perturbed.sites[site], site, axes)
+
+
+def site_axes(found: Site, site: str, axes: str | None) -> str:
+    """The same, for a site under the name that was asked for."""
     layout = found.axes if axes is None else axes
     if sorted(layout) != ["c", "h", "n", "w"] or len(layout) != len(found.shape):
         origin = "read from the model" if axes is None else "given"

@@ -49,7 +49,8 @@ def affine_above(
       model: function from a batch of images to outputs.
       images: a batch of the shape and type that the model takes.
       site: exact name or module path.
-      axes: the site's axes, `h` and `w` being its positions.
+      axes: the site's axes, `h` and `w` being its positions; any other letters, such
+        as `????`, where it is no matter whether positions are pooled.
 
     Returns:
       The name of the operation's result, as in `sites`; `outputs` where positions are
@@ -229,7 +230,11 @@ def _conv(equation: Any, operands: Sequence[Positions]) -> Positions:
     steps = (*equation.params["window_strides"], *equation.params["lhs_dilation"])
     padded = any(pad != (0, 0) for pad in equation.params["padding"])
     pointwise = {*taps, *steps} == {1} and not padded
-    if not pointwise or image is None or kernel is not None:
+    if image is None or kernel is not None:
+        return None
+    if not _spread(image):
+        return (False,) * len(dims.out_spec)
+    if not pointwise:
         return None
     if image[dims.lhs_spec[1]]:
         return None
