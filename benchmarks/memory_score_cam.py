@@ -1,0 +1,179 @@
+"""Score-CAM of 2048 channels and 8 images stays under 3 GB; chunks are sized well.
+
+    .venv/bin/python -m benchmarks.memory_score_cam --data DIR
+
+Hardware: any Linux; 2 cores. Time: about 20 minutes.
+Expected: on ResNet-50, 8 images at 224 x 224, `chunk_size` left to the library, the
+peak of a process that takes `score_cam` is at most 3 GB, the interpreter, the parameters
+and the compiler included. What `score_cam`, `rise` and `integrated_gradients` need
+beyond their compiled program is at most 1.5 times the estimate by which their chunks are
+sized. The exit code is 1 otherwise.
+
+Each method has a process of its own. Its peak is the high-water mark of the resident
+set (`VmHWM`); once the method is compiled the mark is set back to what is resident then,
+the base, so that what it reaches afterwards is the run's. The estimate is that of the
+chunk that was chosen: the bytes of one evaluation (`xattr.program.live_bytes`) times
+their number, as the library logs them. XLA's own account of its temporary memory stands
+beside it; convolutions take scratch space that it does not count.
+
+`rise` and `integrated_gradients` take fewer masks and steps than by default: their
+memory does not grow with them (`benchmarks/memory.py`).
+"""
+
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+import xattr
+from benchmarks import _photographs, _report
+from xattr.models import load
+
+MOST_BYTES = 3e9
+MOST_RATIO = 1.5
+METHODS = ("score_cam", "rise", "integrated_gradients")
+CLAIM = (
+    f"Score-CAM of ResNet-50's 2048 channels on 8 images takes at most "
+    f"{MOST_BYTES / 1e9:.0f} GB, and it, RISE and integrated gradients at most "
+    f"{MOST_RATIO} x the estimate that their chunks are sized by"
+)
+_MIB = 2**20
+
+
+class _Chunks(logging.Handler):
+    """Keeps the estimates that the library logs: evaluations in a chunk, MiB of one."""
+
+    def __init__(self):
+        super().__init__(logging.INFO)
+        self.found: list[tuple[int, float]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one."""
+        if record.msg.startswith("chunks of") and isinstance(record.args, tuple):
+            size, _, each, _ = record.args
+            self.found.append((size, each))
+
+
+def method(name: str, site: str) -> Callable[..., Any]:
+    """One of the methods, with what it needs beside a model and images."""
+    key = jax.random.key(0)
+    return {
+        "score_cam": partial(xattr.score_cam, site=site),
+        "rise": partial(xattr.rise, num_masks=256, key=key),
+        "integrated_gradients": partial(xattr.integrated_gradients, num_steps=64),
+    }[name]
+
+
+def point(data: Path, network: str, name: str, batch: int) -> dict[str, Any]:
+    """One method's figures, in the process that this is called in."""
+    log, chunks = logging.getLogger("xattr"), _Chunks()
+    log.setLevel(logging.INFO)
+    log.addHandler(chunks)
+    weights = data / "weights" / f"{network}.safetensors"
+    pretrained = load(network, weights=weights)
+    photographs = _photographs.sample(data, batch)
+    images = jnp.asarray(_photographs.batch(photographs, pretrained.preprocess))
+    explain = jax.jit(method(name, pretrained.site))
+    compiled = explain.lower(pretrained.model, images).compile()
+    before, base = _status("VmHWM"), _start_anew()
+    maps = jax.block_until_ready(compiled(pretrained.model, images))
+    after, analysis = _status("VmHWM"), compiled.memory_analysis()
+    size, each = max(chunks.found, key=lambda found: found[0] * found[1])
+    return {
+        "method": name,
+        "peak": max(before, after),
+        "above the base": after - base,
+        "temporary": analysis.temp_size_in_bytes if analysis else 0,
+        "evaluations in a chunk": size,
+        "estimate": size * each * _MIB,
+        "finite": bool(jnp.isfinite(maps).all()),
+    }
+
+
+def _status(field: str) -> int:
+    """Bytes that the system states of this process's memory."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"this system does not state {field}")
+
+
+def _start_anew() -> int:
+    """Set the high-water mark back to what is resident now; return it."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return _status("VmHWM")
+
+
+def in_a_process(data: Path, network: str, name: str, batch: int) -> dict[str, Any]:
+    """One method's figures, in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.memory_score_cam", "--point", name]
+    command += ["--data", str(data), "--network", network, "--batch", str(batch)]
+    run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(run.stdout)
+
+
+def row(found: dict[str, Any]) -> dict[str, Any]:
+    """A line of the table, in MiB."""
+    sizes = {
+        key: found[key] / _MIB
+        for key in ("peak", "above the base", "temporary", "estimate")
+    }
+    return {
+        "method": found["method"],
+        "evaluations in a chunk": found["evaluations in a chunk"],
+        **{f"{key}, MiB": value for key, value in sizes.items()},
+        "above the base over the estimate": sizes["above the base"] / sizes["estimate"],
+        "finite": found["finite"],
+    }
+
+
+def main() -> int:
+    parser = _report.arguments(__doc__)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--network", default="resnet50")
+    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
+    parser.add_argument("--point", help="only this method's figures, as JSON")
+    given = parser.parse_args()
+    if given.point is not None:
+        print(json.dumps(point(given.data, given.network, given.point, given.batch)))
+        return 0
+    points = [
+        in_a_process(given.data, given.network, name, given.batch)
+        for name in given.methods
+    ]
+    peak = max((p["peak"] for p in points if p["method"] == "score_cam"), default=0)
+    ratio = max(p["above the base"] / p["estimate"] for p in points)
+    holds = peak <= MOST_BYTES and ratio <= MOST_RATIO and all(
+        p["finite"] for p in points
+    )  # fmt: skip
+    figures = {"peak of score_cam, GB": peak / 1e9, "largest ratio": ratio}
+    rows = [row(found) for found in points]
+    _report.table(CLAIM, rows)
+    _report.table("Figures", [{"holds": holds, **figures}])
+    path = _report.write(
+        "memory_score_cam",
+        CLAIM,
+        holds=holds,
+        out=given.out,
+        settings={
+            "network": given.network,
+            "batch": given.batch,
+            "methods": list(given.methods),
+            "chunk_size": None,
+        },
+        figures=figures,
+        rows=rows,
+    )
+    print(f"Written to {path}.")
+    return 0 if holds else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
