@@ -4,17 +4,17 @@
 
 Hardware: any Linux; 2 cores. Time: about 20 minutes.
 Expected: on ResNet-50, 8 images at 224 x 224, `chunk_size` left to the library, the
-peak of a process that takes `score_cam` is at most 3 GB, the interpreter, the parameters
-and the compiler included. What `score_cam`, `rise` and `integrated_gradients` need
-beyond their compiled program is at most 1.5 times the estimate by which their chunks are
-sized. The exit code is 1 otherwise.
+peak of a process that takes `score_cam` is at most 3 GB: the interpreter, the
+parameters and the compiler included. What `score_cam`, `rise` and
+`integrated_gradients` need beyond their compiled program is at most 1.5 times the
+estimate by which their chunks are sized. The exit code is 1 otherwise.
 
 Each method has a process of its own. Its peak is the high-water mark of the resident
-set (`VmHWM`); once the method is compiled the mark is set back to what is resident then,
-the base, so that what it reaches afterwards is the run's. The estimate is that of the
-chunk that was chosen: the bytes of one evaluation (`xattr.program.live_bytes`) times
-their number, as the library logs them. XLA's own account of its temporary memory stands
-beside it; convolutions take scratch space that it does not count.
+set (`VmHWM`); once the method is compiled the mark is set back to what is resident
+then, the base, so that what it reaches afterwards is the run's. The estimate is that
+of the chunk that was chosen: the bytes of one evaluation (`xattr.program.live_bytes`)
+times their number, as the library logs them. XLA's own account of its temporary memory
+stands beside it; convolutions take scratch space that it does not count.
 
 `rise` and `integrated_gradients` take fewer masks and steps than by default: their
 memory does not grow with them (`benchmarks/memory.py`).
