@@ -75,6 +75,8 @@ def main(
     if not chosen:
         raise SystemExit(f"`--only {given.only}` leaves nothing of {name}.")
     rows = [_row(contest, settings, given) for contest in chosen]
+    # Less than the whole file, or no figures at all: not among the results.
+    apart = given.quick or given.only
     title = f"SMOKE RUN, no figures: {claim}" if given.quick else claim
     _report.table(title, [shown(row) for row in rows])
     holds = all(row["holds"] is not False for row in rows)
@@ -82,8 +84,7 @@ def main(
         name,
         claim,
         holds=holds,
-        out=given.out
-        or (Path(tempfile.mkdtemp()) / f"{name}.json" if given.quick else None),
+        out=given.out or (Path(tempfile.mkdtemp()) / f"{name}.json" if apart else None),
         settings={
             "threads": given.threads,
             "dtype": given.dtype,

@@ -113,7 +113,6 @@ def tuned(
       choices: the settings that are tried.
       probe: from a setting to a part of the work, to try it on.
     """
-
     untuned = prepared(found, run(choices[0]))
 
     def tune() -> Prepared:
