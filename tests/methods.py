@@ -22,6 +22,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "xrai": {"num_steps": 4},
     "integrated_grad_cam": {"num_steps": 5},
     "opti_cam": {"num_steps": 3},
+    "extremal_perturbation": {"num_steps": 4, "cell_size": 3, "reach": 4},
     # Without this baseline, all of an image of noise would be kept, or none of it.
     "meaningful_perturbation": {
         "num_steps": 4,

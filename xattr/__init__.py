@@ -24,6 +24,7 @@ _NAMES = {
     "box": "_scores",
     "Site": "program",
     "sites": "program",
+    "receptive_field": "program",
     "record": "program",
     "edit": "program",
     "gradient": "gradients",
@@ -57,10 +58,12 @@ _NAMES = {
     "ss_cam": "cams",
     "xgrad_cam": "cams",
     "OcclusionResponse": "perturbations",
+    "local_update": "perturbations",
     "feature_ablation": "perturbations",
     "hsic": "perturbations",
     "kernel_shap": "perturbations",
     "lime": "perturbations",
+    "extremal_perturbation": "perturbations",
     "meaningful_perturbation": "perturbations",
     "occlusion": "perturbations",
     "occlusion_map": "perturbations",
@@ -129,10 +132,12 @@ if TYPE_CHECKING:
     )
     from xattr.perturbations import (
         OcclusionResponse,
+        extremal_perturbation,
         feature_ablation,
         hsic,
         kernel_shap,
         lime,
+        local_update,
         meaningful_perturbation,
         occlusion,
         occlusion_map,
@@ -141,4 +146,4 @@ if TYPE_CHECKING:
         shapley_sampling,
         sobol,
     )
-    from xattr.program import Site, edit, record, sites
+    from xattr.program import Site, edit, receptive_field, record, sites

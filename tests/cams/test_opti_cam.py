@@ -5,23 +5,8 @@ import pytest
 
 import xattr
 from tests import networks
-from tests.oracles.cams_opti_cam import Network
 from tests.oracles.cams_opti_cam import opti_cam as oracle
-
-
-def network(seed=0, d=4):
-    draw = np.random.default_rng(seed).normal
-    return Network(draw(size=(3, d)), draw(size=d), draw(size=(d, 5)))
-
-
-def as_model(net):
-    def model(x):
-        n, h, w, c = x.shape
-        pooled = x.reshape(n, h // 2, 2, w // 2, 2, c).mean((2, 4))
-        a = jax.nn.relu(jnp.einsum("nijc,cd->nijd", pooled, net.kernel) + net.bias)
-        return a.mean((1, 2)) @ net.head
-
-    return model
+from tests.twin import network, twin
 
 
 def test_it_is_the_descent_with_derivatives_by_hand():
@@ -29,7 +14,7 @@ def test_it_is_the_descent_with_derivatives_by_hand():
     x, fill = np.random.default_rng(1).normal(size=(2, 2, 6, 8, 3))
     with jax.enable_x64(True), jax.numpy_rank_promotion("allow"):
         found = xattr.opti_cam(
-            as_model(net),
+            twin(net),
             jnp.asarray(x),
             [1, 3],
             site="relu:0",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tests.oracles.adam import adam
-from tests.oracles.cams_opti_cam import Network, bilinear
+from tests.oracles.network import Network, bilinear, blur
 
 
 def meaningful_perturbation(
@@ -99,12 +99,3 @@ def squares(size: int, cell_size: int) -> np.ndarray:
     """Which cell each pixel of a line lies in."""
     cells = -(-size // cell_size)
     return np.array([[y // cell_size == i for i in range(cells)] for y in range(size)])
-
-
-def blur(size: int, stddev: float) -> np.ndarray:
-    """What each pixel of a line takes of each, by a Gaussian cut at the borders."""
-    if stddev == 0:
-        return np.eye(size)
-    place = np.arange(size)
-    weights = np.exp(-((place[:, None] - place) ** 2) / (2 * stddev**2))
-    return weights / weights.sum(1, keepdims=True)

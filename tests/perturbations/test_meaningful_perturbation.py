@@ -6,7 +6,7 @@ import pytest
 import xattr
 from tests import networks
 from tests.oracles import perturbations_meaningful_perturbation as oracles
-from tests.oracles.cams_opti_cam import Network
+from tests.twin import network, twin
 
 SETTINGS = {
     "cell_size": 3,
@@ -16,21 +16,6 @@ SETTINGS = {
     "tv_weight": 0.05,
     "tv_power": 3.0,
 }
-
-
-def network(d=4):
-    draw = np.random.default_rng(0).normal
-    return Network(draw(size=(3, d)), draw(size=d), draw(size=(d, 5)))
-
-
-def as_model(net):
-    def model(x):
-        n, h, w, c = x.shape
-        pooled = x.reshape(n, h // 2, 2, w // 2, 2, c).mean((2, 4))
-        a = jax.nn.relu(jnp.einsum("nijc,cd->nijd", pooled, net.kernel) + net.bias)
-        return a.mean((1, 2)) @ net.head
-
-    return model
 
 
 def draw_shifts(key, num_steps, jitter):
@@ -46,7 +31,7 @@ def test_it_is_the_descent_with_derivatives_by_hand(key, start, tv_power):
     keys = jax.random.split(key, 2)
     with jax.enable_x64(True), jax.numpy_rank_promotion("allow"):
         found = xattr.meaningful_perturbation(
-            as_model(net),
+            twin(net),
             jnp.asarray(x),
             [1, 3],
             num_steps=12,

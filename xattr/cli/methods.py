@@ -129,6 +129,7 @@ _ROWS = [
     _row(xattr.sobol),
     _row(xattr.hsic, random=True),
     _row(xattr.meaningful_perturbation, random=True),
+    _row(xattr.extremal_perturbation),
 ]
 
 METHODS: dict[str, MethodRow] = {row.name: row for row in _ROWS}

@@ -158,7 +158,9 @@ def _first(
     cells = -(-height // cell_size), -(-width // cell_size)
     dtype = jnp.promote_types(images.dtype, jnp.float32)
     if start == "ones":
-        return jnp.ones((images.shape[0], *cells), dtype)
+        # Like the images, so that it is spread over devices as they are.
+        one = jnp.ones_like(images[:, :1, :1, 0], dtype)
+        return jnp.broadcast_to(one, (images.shape[0], *cells))
     circle = smallest_circle(model, images, targets, fills, score, chunk_size)
     return resize(circle, cells, method="nearest").astype(dtype)
 
