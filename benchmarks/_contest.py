@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 import statistics
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -63,6 +64,8 @@ def main(
     """Measure the contests, print and write them; 1 where the claim does not hold."""
     given = arguments(description).parse_args()
     limit_threads(given.threads)
+    # Several processes share an accelerator.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     settings = Settings(
         given.data.resolve(), given.dtype, given.tf32, given.torch_compile, given.quick
     )
@@ -78,7 +81,7 @@ def main(
     # Less than the whole file, or no figures at all: not among the results.
     apart = given.quick or given.only
     title = f"SMOKE RUN, no figures: {claim}" if given.quick else claim
-    _report.table(title, [shown(row) for row in rows])
+    _report.table(title, shown(rows))
     holds = all(row["holds"] is not False for row in rows)
     path = _report.write(
         name,
@@ -120,12 +123,18 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def shown(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row as people read it."""
+def shown(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows as people read them; the share of the peak where it was asked for."""
+    share = "forward pass, share of peak"
+    heads = _CELLS | ({share: share} if any(share in row for row in rows) else {})
+    return [_shown(row, heads) for row in rows]
+
+
+def _shown(row: Mapping[str, Any], heads: Mapping[str, str]) -> dict[str, Any]:
     if "error" in row:
-        cells = dict.fromkeys(_CELLS, "")
+        cells = dict.fromkeys(heads, "")
         return {**_named(row), **cells, "claim": row["claim"], "holds": False}
-    cells = {head: row.get(key) for head, key in _CELLS.items()}
+    cells = {head: row.get(key) for head, key in heads.items()}
     plain = {head: "" if cell is None else cell for head, cell in cells.items()}
     return {**_named(row), **plain}
 

@@ -31,7 +31,9 @@ def cam(
         settings, network, batch, layout=layout, frozen=None if free else False
     )
     _silence()
-    explainer = kind(found.module, [found.layer])
+    # Its arrays are NumPy's, which has no bfloat16.
+    wide = (lambda x: x.float()) if settings.dtype == "bfloat16" else None
+    explainer = kind(found.module, [found.layer], reshape_transform=wide)
     targets = [ClassifierOutputTarget(k) for k in found.classes.tolist()]
 
     def run() -> np.ndarray:

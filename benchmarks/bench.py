@@ -56,7 +56,7 @@ def main() -> int:
     if not rows:
         raise SystemExit(f"{folder} holds no results; run without `--draw`.")
     title = "SMOKE RUN, no figures" if given.quick else "Ours against the peers"
-    _report.table(title, [shown(row) for row in rows])
+    _report.table(title, shown(rows))
     print(_where(records))
     path = draw(rows, _where(records), folder / "bench.png", quick=given.quick)
     print(f"Drawn to {path}.")
