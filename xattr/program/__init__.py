@@ -4,6 +4,7 @@ from xattr.program._above import Split, split_at
 from xattr.program._affine import affine_above
 from xattr.program._edit import Perturbed, edit, perturb, record
 from xattr.program._memory import live_bytes
+from xattr.program._receptive_field import receptive_field
 from xattr.program._rewrite import rewrite
 from xattr.program._sites import Site, sites
 from xattr.program._window import (
@@ -11,7 +12,6 @@ from xattr.program._window import (
     Savings,
     local_outputs,
     local_savings,
-    receptive_field,
 )
 
 __all__ = [

@@ -1,5 +1,6 @@
 """Forms of a convolution, and which of them is fastest on a CPU."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -52,31 +53,42 @@ def convolution(equation: Equation) -> Convolution:
     )
 
 
+class Form(NamedTuple):
+    """A way to compute a convolution.
+
+    Attributes:
+      prepare: from the kernel to what is used in its place, once for many images.
+      run: from images, what was prepared, and the convolution, to the results.
+    """
+
+    prepare: Callable[[Any], Any]
+    run: Callable[[Any, Any, Convolution], Any]
+
+
 def convolve(images: Any, kernel: Any, conv: Convolution) -> Any:
     """The convolution, in the form that is fastest for its shape."""
     form = fastest(images, kernel, conv)
-    return form(images, kernel, conv)
+    return form.run(images, form.prepare(kernel), conv)
 
 
-def fastest(images: Any, kernel: Any, conv: Convolution) -> Any:
-    """The form of a convolution that is fastest on this backend."""
+def fastest(images: Any, kernel: Any, conv: Convolution) -> Form:
+    """The form that is fastest on this backend; shapes and types are enough."""
     if jax.default_backend() != "cpu" or not conv.plain or images.dtype != kernel.dtype:
-        return direct
+        return DIRECT
     taps, (inside, outside) = kernel.shape[:2], kernel.shape[2:]
     if conv.groups == images.shape[3] == outside != 1:
-        return depthwise
+        return DEPTHWISE
     if conv.groups != 1:
-        return direct
-    unpadded = all(pad == (0, 0) for pad in conv.padding)
-    if taps == (1, 1) and unpadded:
-        return pointwise
+        return DIRECT
+    if taps == (1, 1) and all(pad == (0, 0) for pad in conv.padding):
+        return POINTWISE
     if (
         taps == (3, 3)
         and set(conv.strides) == set(conv.dilation) == {1}
         and min(inside, outside) >= 16
     ):
-        return winograd
-    return direct
+        return WINOGRAD
+    return DIRECT
 
 
 def direct(images: Any, kernel: Any, conv: Convolution) -> Any:
@@ -130,19 +142,14 @@ def depthwise(images: Any, kernel: Any, conv: Convolution) -> Any:
     return jnp.astype(sum(others, start=first), conv.dtype)
 
 
-def winograd(images: Any, kernel: Any, conv: Convolution) -> Any:
-    """A 3x3 convolution by 4x4 tiles: 16 products in the place of 36 per tile."""
-    return winograd_prepared(images, winograd_kernel(kernel), conv)
-
-
 def winograd_kernel(kernel: Any) -> list[Any]:
     """The kernel's 16 matrices, row by row."""
     rows = _kernel_transform([kernel[i] for i in range(3)])
     return [m for row in rows for m in _kernel_transform([row[j] for j in range(3)])]
 
 
-def winograd_prepared(images: Any, matrices: list[Any], conv: Convolution) -> Any:
-    """`winograd` with the kernel's matrices at hand."""
+def winograd(images: Any, matrices: list[Any], conv: Convolution) -> Any:
+    """A 3x3 convolution by 4x4 tiles: 16 products in the place of 36 per tile."""
     # Half precisions are transformed in single: tiles are differences of neighbours.
     wide = jnp.promote_types(conv.dtype, jnp.float32)
     padded = _padded(images.astype(wide), conv.padding)
@@ -185,3 +192,13 @@ def _tile_transform(images: Any, axis: int, tiles: int) -> list[Any]:
 
 def _inverse(m: list[Any]) -> list[Any]:
     return [m[0] + m[1] + m[2], m[1] - m[2] - m[3]]
+
+
+def _as_it_is(kernel: Any) -> Any:
+    return kernel
+
+
+DIRECT = Form(_as_it_is, direct)
+POINTWISE = Form(_as_it_is, pointwise)
+DEPTHWISE = Form(_as_it_is, depthwise)
+WINOGRAD = Form(winograd_kernel, winograd)

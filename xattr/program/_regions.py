@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from xattr.program._axes import reshaped_groups
-from xattr.program._convolution import convolution, convolve
+from xattr.program._convolution import convolution, fastest
 from xattr.program._trace import run_equation
 
 Ints = np.ndarray
@@ -53,13 +53,19 @@ class Border(NamedTuple):
     sizes: tuple[tuple[int, int], ...]
     fill: float
 
+    def __call__(self, value: Any) -> Any:
+        """The value with its border."""
+        return jnp.pad(value, self.sizes, constant_values=self.fill)
+
+
+# How a clean value is kept: as it is, with a border, or prepared for a convolution.
+Kept = Callable[[Any], Any] | None
+
 
 class Reader(Protocol):
     """Parts of an equation's operands, for one change."""
 
-    def __call__(
-        self, place: int, cuts: dict[int, Cut], border: Border | None = None
-    ) -> Any:
+    def __call__(self, place: int, cuts: dict[int, Cut], kept: Kept = None) -> Any:
         """Operand `place` within the cuts, and whole along the other axes."""
         ...
 
@@ -70,12 +76,12 @@ class Local(NamedTuple):
     Attributes:
       regions: what is reached of each result.
       evaluate: the results within their cuts.
-      reads: operands of which the clean value is read, with the border it needs.
+      reads: operands of which the clean value is read, and how it is kept.
     """
 
     regions: tuple[Region, ...]
     evaluate: Callable[[Reader], list[Any]]
-    reads: tuple[tuple[int, Border | None], ...]
+    reads: tuple[tuple[int, Kept], ...]
 
 
 def span(low: Ints, high: Ints, size: int) -> Span:
@@ -109,6 +115,8 @@ def local(equation: Any, regions: Sequence[Region | None]) -> Local | None:
     None if it can't be: then it has to be evaluated whole.
     """
     name = equation.primitive.name
+    if any(0 in _shape(variable) for variable in equation.outvars):
+        return None
     if name in _ELEMENTWISE:
         return _elementwise(equation, regions)
     rule = _RULES.get(name)
@@ -252,10 +260,20 @@ def _conv(equation: Any, regions: Sequence[Region | None]) -> Local | None:
     made, needed = _sliding(given, windows)
     padded = convolution(equation)._replace(padding=((0, 0),) * len(spatial))
 
-    def evaluate(reader: Reader) -> list[Any]:
-        return [convolve(reader(0, needed, border), reader(1, {}), padded)]
+    part = jax.ShapeDtypeStruct(
+        [
+            needed[i].extent if i in needed else size + sum(sizes[i])
+            for i, size in enumerate(_shape(equation.invars[0]))
+        ],
+        equation.invars[0].aval.dtype,
+    )
+    form = fastest(part, equation.invars[1].aval, padded)
 
-    return Local((made,), evaluate, ((0, border), (1, None)))
+    def evaluate(reader: Reader) -> list[Any]:
+        images, kernel = reader(0, needed, border), reader(1, {}, form.prepare)
+        return [form.run(images, kernel, padded)]
+
+    return Local((made,), evaluate, ((0, border), (1, form.prepare)))
 
 
 def _pool(equation: Any, regions: Sequence[Region | None]) -> Local | None:

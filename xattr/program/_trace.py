@@ -23,12 +23,11 @@ from xattr._model import refuse_nnx
 # not among them: reading their body in place would lose the rule.
 _INLINED = {"jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint"}
 
-# What `rewrite` puts in a convolution's place is a call of this name.
+# What `rewrite` puts in a convolution's place.
 CONV = "xattr_conv"
 
 # Calls that users know as one operation.
 _NAMED_CALLS = {
-    CONV,
     "relu",
     "relu6",
     "leaky_relu",
@@ -204,8 +203,9 @@ def operation(equation: Equation) -> str:
         if inner is not None and len(inner.jaxpr.eqns) == 1:
             (only,) = inner.jaxpr.eqns
             # Where `jit` is disabled, the call inside `relu` is a bare maximum.
-            bare = "relu" if operation(only) == "relu" else "custom_jvp"
-            return call_name(only) or bare
+            bare = operation(only)
+            known = bare if bare in ("relu", "max_pool") else "custom_jvp"
+            return call_name(only) or known
     if primitive in _INLINED and call_name(equation) in _NAMED_CALLS:
         return _SHORT.get(call_name(equation), call_name(equation))
     return _SHORT.get(primitive, primitive)
@@ -231,6 +231,13 @@ def run_equation(equation: Equation, operands: Sequence[Any]) -> list[Any]:
     return [
         None if isinstance(v, core.DropVar) else next(results) for v in equation.outvars
     ]
+
+
+def run_body(
+    program: core.ClosedJaxpr, operands: Sequence[Any], evaluate: Evaluate
+) -> list[Any]:
+    """Results of what an equation calls, each equation in it by `evaluate`."""
+    return _run(program, operands, {}, evaluate, ())
 
 
 @functools.cache

@@ -7,21 +7,20 @@ all positions on, all is computed. The idea is Krypton's ([nakandala2019incremen
 without its approximations.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend import core
 from jaxtyping import Array, Int, PyTree
 
 from xattr._types import Images, Predictor
 from xattr.program import _regions
-from xattr.program._edit import record
-from xattr.program._flat import Flat, Reference, Step, Written, flatten
-from xattr.program._regions import Border, Cut, Local, Region, Span
-from xattr.program._sites import read as reading
-from xattr.program._trace import run_equation, trace
+from xattr.program._flat import flatten
+from xattr.program._regions import Border, Cut, Kept, Local, Region, Span
+from xattr.program._trace import is_literal, run_equation, trace
 
 
 class Boxes(NamedTuple):
@@ -50,8 +49,15 @@ class Savings(NamedTuple):
 
 def local_savings(model: Predictor, image: Images, boxes: Boxes) -> Savings:
     """What the local update of one image `1 ...` saves; the image may be abstract."""
-    flat = flatten(trace(model, image, plain=True))
-    return _savings(flat, _plan(flat, image.shape, boxes))
+    program = flatten(trace(model, image, plain=True), image)
+    plan = Plan(program.jaxpr, boxes)
+    whole = local = 0
+    for equation in program.jaxpr.eqns:
+        shapes = [variable.aval.shape for variable in equation.outvars]
+        whole += _regions.multiply_adds(equation, shapes)
+        parts = [plan.held(v) for v in equation.outvars if v in plan.regions]
+        local += _regions.multiply_adds(equation, parts) if parts else 0
+    return Savings(whole, local)
 
 
 def local_outputs(
@@ -62,235 +68,118 @@ def local_outputs(
     What the changes share is computed here, once.
     """
     program = trace(model, image, plain=True)
-    flat = flatten(program)
-    plan = _plan(flat, image.shape, boxes)
+    flat = flatten(program, image)
+    plan = Plan(flat.jaxpr, boxes)
     clean = _clean(flat, plan, image)
 
-    def evaluate(change: Int[Array, ""]) -> PyTree:
-        first = _replaced(image, replacement, plan.regions[flat.images], boxes, change)
-        outputs = _evaluate(flat, plan, clean, first, change)
-        return jax.tree.unflatten(program.outputs, outputs)
+    def outputs(change: Int[Array, ""]) -> PyTree:
+        first = _replaced(image, replacement, plan.first, boxes, change)
+        results = _evaluate(flat.jaxpr, plan, clean, first, change)
+        return jax.tree.unflatten(program.outputs, results)
 
-    return evaluate
+    return outputs
 
 
-def receptive_field(
-    model: Predictor,
-    images: Images,
-    site: str,
-    unit: Sequence[int],
-    *,
-    axes: str | None = None,
-) -> tuple[tuple[int, int], ...]:
-    """The part of the images that a unit of a site depends on.
+class Plan:
+    """What is reached of each value of a program, and how each operation is done.
 
-    Args:
-      model: function from a batch of images to outputs.
-      images: a batch of the shape and type that the model takes; may be abstract.
-      site: exact name or module path of the activation.
-      unit: its place along the site's spatial axes, rows first.
-      axes: which axis of the site is which, such as `nhwc`; read from the model when
-        None.
-
-    Returns:
-      For each spatial axis of the images, the first entry and the first after the last.
-      All of the axis where the site mixes positions in a way that is not known.
-
-    Raises:
-      ValueError: if the site is unknown, ambiguous or inside a loop, its axes can't be
-        read, or the unit lies outside of it.
-
-    Example:
-      >>> import jax, jax.numpy as jnp
-      >>> def model(x):
-      ...     pooled = jax.lax.reduce_window(
-      ...         x, 0.0, jax.lax.add, (1, 3, 3, 1), (1, 2, 2, 1), "VALID"
-      ...     )
-      ...     return jax.nn.relu(pooled).sum((1, 2))
-      >>> images = jnp.ones((1, 9, 9, 1))
-      >>> receptive_field(model, images, "sum_pool:0", (0, 2), axes="nhwc")
-      ((0, 3), (4, 7))
-
-    References:
-      [zeiler2014visualizing] shows such parts for the strongest units.
+    Attributes:
+      first: what is reached of the images.
+      regions: what is reached of each value that anything reaches.
+      steps: the operations to be done for each change; None for one done whole.
+      reads: the clean values that are read, and how they are kept.
     """
-    one = jax.ShapeDtypeStruct((1, *images.shape[1:]), images.dtype)
-    letters = "dhw"[5 - images.ndim :]
-    found = reading(trace(model, one, plain=True)).select(site)
-    places = _places(found.axes if axes is None else axes, site, letters)
-    flat = flatten(trace(lambda x: record(model, x, site)[site], one, plain=True))
-    shape = jax.eval_shape(lambda x: record(model, x, site)[site], one).shape
-    sizes = tuple(shape[axis] for axis in places)
-    if len(unit) != len(sizes) or not all(
-        0 <= u < s for u, s in zip(unit, sizes, strict=True)
-    ):
-        raise ValueError(
-            f"`unit`={tuple(unit)}; `site`={site!r} has {sizes} places, so that it "
-            f"must be a number below each: `unit={tuple(s // 2 for s in sizes)}`."
-        )
-    return tuple(
-        _reaching(flat, one.shape, 1 + i, axis, place)
-        for i, (axis, place) in enumerate(zip(places, unit, strict=True))
-    )
 
-
-def _places(axes: str, site: str, letters: str) -> tuple[int, ...]:
-    """Where the spatial axes stand."""
-    if any(axes.count(letter) != 1 for letter in letters):
-        raise ValueError(
-            f"`site`={site!r} has axes {axes!r}; a receptive field needs one for each "
-            f"of {letters!r}. Say which axis is which with `axes=`, for example "
-            f"`axes='nhwc'`, or choose a site with `xattr.sites(model, images)`."
-        )
-    return tuple(axes.index(letter) for letter in letters)
-
-
-def _reaching(
-    flat: Flat, shape: Sequence[int], axis: int, site_axis: int, place: int
-) -> tuple[int, int]:
-    """First and last entry of an axis of the images that reaches a place of a value."""
-    size = shape[axis]
-    low = np.zeros((size, len(shape) - 2), int)
-    high = np.broadcast_to(shape[1:-1], low.shape).copy()
-    low[:, axis - 1], high[:, axis - 1] = np.arange(size), np.arange(size) + 1
-    (output,) = flat.outputs
-    reached = _plan(flat, shape, Boxes(low, high)).regions.get(output, {})
-    if site_axis not in reached:
-        return 0, size
-    span = reached[site_axis]
-    entries = np.flatnonzero((span.low <= place) & (place < span.high))
-    return (int(entries[0]), int(entries[-1]) + 1) if len(entries) else (0, 0)
-
-
-class _Plan(NamedTuple):
-    """How each step is done: not again, on parts, or (None) whole."""
-
-    regions: dict[int, Region]
-    locals: dict[int, Local | None]
-    reads: frozenset[tuple[int, Border | None]]
-
-
-def _plan(flat: Flat, shape: Sequence[int], boxes: Boxes) -> _Plan:
-    first = {
-        axis + 1: _regions.span(
-            boxes.low[:, axis], boxes.high[:, axis], shape[axis + 1]
-        )
-        for axis in range(boxes.low.shape[1])
-    }
-    regions: dict[int, Region] = {flat.images: first}
-    shapes = {flat.images: tuple(shape)}
-    done: dict[int, Local | None] = {}
-    reads: set[tuple[int, Border | None]] = {(flat.images, None)}
-    for place, step in enumerate(flat.steps):
-        reached = [_region(regions, each) for each in step.operands]
-        if all(each is None for each in reached):
-            continue
-        local = _regions.local(step.equation, reached)
-        done[place] = local
-        needs = local.reads if local else [(i, None) for i in range(len(reached))]
-        for operand, border in needs:
-            reference = step.operands[operand]
-            # What is held whole is never read clean.
-            if isinstance(reference, Written) or (
-                reference in regions
-                and _regions.is_whole(shapes[reference], regions[reference])
-            ):
-                continue
-            reads.add((reference, border))
-        made = local.regions if local else [{}] * len(step.results)
-        regions.update(zip(step.results, made, strict=True))
-        shapes.update(
-            (result, variable.aval.shape)
-            for result, variable in zip(
-                step.results, step.equation.outvars, strict=True
+    def __init__(self, jaxpr: core.Jaxpr, boxes: Boxes):
+        images: Any = jaxpr.invars[0]
+        sizes = images.aval.shape[1:]
+        self.first: Region = {
+            axis + 1: _regions.span(
+                boxes.low[:, axis], boxes.high[:, axis], sizes[axis]
             )
-        )
-    for each in flat.outputs:
-        held = each in regions and _regions.is_whole(shapes[each], regions[each])
-        if not isinstance(each, Written) and not held:
-            reads.add((each, None))
-    return _Plan(regions, done, frozenset(reads))
+            for axis in range(boxes.low.shape[1])
+        }
+        self.regions: dict[Any, Region] = {images: self.first}
+        self.steps: list[tuple[Any, Local | None]] = []
+        self.reads: set[tuple[Any, Kept]] = set()
+        for equation in jaxpr.eqns:
+            self._add(equation)
+        for atom in jaxpr.outvars:
+            self._read(atom, None)
+
+    def held(self, atom: Any) -> tuple[int, ...]:
+        """Shape of what is held of a value."""
+        return _regions.extents(atom.aval.shape, self.regions[atom])
+
+    def _add(self, equation: Any) -> None:
+        reached = [
+            None if is_literal(atom) else self.regions.get(atom)
+            for atom in equation.invars
+        ]
+        if all(each is None for each in reached):
+            return
+        local = _regions.local(equation, reached)
+        everything = tuple((place, None) for place in range(len(reached)))
+        for place, kept in local.reads if local else everything:
+            self._read(equation.invars[place], kept)
+        made = local.regions if local else [{}] * len(equation.outvars)
+        self.regions.update(zip(equation.outvars, made, strict=True))
+        self.steps.append((equation, local))
+
+    def _read(self, atom: Any, kept: Kept) -> None:
+        # What is held whole is never read clean.
+        if is_literal(atom) or (
+            atom in self.regions and self.held(atom) == tuple(atom.aval.shape)
+        ):
+            return
+        self.reads.add((atom, kept))
 
 
-def _region(regions: dict[int, Region], reference: Reference) -> Region | None:
-    return None if isinstance(reference, Written) else regions.get(reference)
-
-
-def _savings(flat: Flat, plan: _Plan) -> Savings:
-    whole = local = 0
-    for place, step in enumerate(flat.steps):
-        shapes = [v.aval.shape for v in step.equation.outvars]
-        whole += _regions.multiply_adds(step.equation, shapes)
-        if place in plan.locals:
-            parts = [
-                _regions.extents(shape, plan.regions[result])
-                for shape, result in zip(shapes, step.results, strict=True)
-            ]
-            local += _regions.multiply_adds(step.equation, parts)
-    return Savings(whole, local)
-
-
-def _clean(flat: Flat, plan: _Plan, image: Images) -> dict[Any, Any]:
-    """Values of the clean image that changes read, with the border they need."""
-    wanted = {number for number, _ in plan.reads}
-    values: dict[int, Any] = {n: v for n, v in flat.given.items() if n in wanted}
-
-    def keep(number: int, value: Any) -> None:
-        if number in wanted:
-            values[number] = value
-
-    flat.run(image, keep)
+def _clean(
+    program: core.ClosedJaxpr, plan: Plan, image: Images
+) -> dict[tuple[Any, Kept], Any]:
+    """Values of the clean image that changes read, as they are kept."""
+    jaxpr = program.jaxpr
+    values = dict(zip(jaxpr.constvars, program.consts, strict=True))
+    values[jaxpr.invars[0]] = image
+    for equation in jaxpr.eqns:
+        operands = [a.val if is_literal(a) else values[a] for a in equation.invars]
+        results = run_equation(equation, operands)
+        values.update(zip(equation.outvars, results, strict=True))
     return {
-        (number, border): _bordered(values[number], border)
-        for number, border in plan.reads
+        (atom, kept): values[atom] if kept is None else kept(values[atom])
+        for atom, kept in plan.reads
     }
-
-
-def _bordered(value: Any, border: Border | None) -> Any:
-    if border is None:
-        return value
-    return jnp.pad(value, border.sizes, constant_values=border.fill)
 
 
 def _evaluate(
-    flat: Flat, plan: _Plan, clean: dict[Any, Any], first: Any, change: Int[Array, ""]
+    jaxpr: core.Jaxpr,
+    plan: Plan,
+    clean: dict[tuple[Any, Kept], Any],
+    first: Any,
+    change: Int[Array, ""],
 ) -> list[Any]:
-    parts: dict[int, Any] = {flat.images: first}
+    parts: dict[Any, Any] = {jaxpr.invars[0]: first}
 
-    def reader(step: Step) -> _regions.Reader:
-        def part(place: int, cuts: dict[int, Cut], border: Border | None = None) -> Any:
-            reference = step.operands[place]
-            if isinstance(reference, Written):
-                return reference.value
-            surroundings = clean.get((reference, border))
-            if reference not in parts:
-                return _cut(surroundings, cuts, change)
-            region = plan.regions[reference]
-            return _inserted(
-                surroundings, parts[reference], region, cuts, border, change
-            )
+    def part(atom: Any, cuts: dict[int, Cut], kept: Kept = None) -> Any:
+        if is_literal(atom):
+            return atom.val
+        around = clean.get((atom, kept))
+        if atom not in parts:
+            return _cut(around, cuts, change)
+        return _inserted(around, parts[atom], plan.regions[atom], cuts, kept, change)
 
-        return part
-
-    for place, local in plan.locals.items():
-        step = flat.steps[place]
+    for equation, local in plan.steps:
         if local is None:
-            operands = [reader(step)(i, {}) for i in range(len(step.operands))]
-            results = run_equation(step.equation, operands)
+            results = run_equation(equation, [part(a, {}) for a in equation.invars])
         else:
-            results = local.evaluate(reader(step))
-        parts.update(zip(step.results, results, strict=True))
-
-    def output(reference: Reference) -> Any:
-        if isinstance(reference, Written):
-            return reference.value
-        around = clean.get((reference, None))
-        if reference not in parts:
-            return around
-        region = plan.regions[reference]
-        return _inserted(around, parts[reference], region, {}, None, change)
-
-    return [output(reference) for reference in flat.outputs]
+            results = local.evaluate(
+                lambda place, cuts, kept=None, atoms=equation.invars: part(
+                    atoms[place], cuts, kept
+                )
+            )
+        parts.update(zip(equation.outvars, results, strict=True))
+    return [part(atom, {}) for atom in jaxpr.outvars]
 
 
 def _at(table: np.ndarray, change: Any) -> Any:
@@ -301,12 +190,12 @@ def _at(table: np.ndarray, change: Any) -> Any:
 
 
 def _cut(value: Any, cuts: dict[int, Cut], change: Any) -> Any:
-    starts = [
-        _at(cuts[i].start, change) if i in cuts else np.int32(0)
-        for i in range(value.ndim)
-    ]
-    sizes = [cuts[i].extent if i in cuts else s for i, s in enumerate(value.shape)]
-    return jax.lax.dynamic_slice(value, starts, sizes) if cuts else value
+    if not cuts:
+        return value
+    starts, sizes = [np.int32(0)] * value.ndim, list(value.shape)
+    for axis, cut in cuts.items():
+        starts[axis], sizes[axis] = _at(cut.start, change), cut.extent
+    return jax.lax.dynamic_slice(value, starts, sizes)
 
 
 def _inserted(
@@ -314,13 +203,14 @@ def _inserted(
     part: Any,
     region: Region,
     cuts: dict[int, Cut],
-    border: Border | None,
+    kept: Kept,
     change: Any,
 ) -> Any:
     """A part among its surroundings, as much of them as the cuts hold."""
     if clean is None:  # all of it is held: there are no surroundings but the border
-        return _cut(_bordered(part, border), cuts, change)
-    before = [0] * part.ndim if border is None else [low for low, _ in border.sizes]
+        return _cut(part if kept is None else kept(part), cuts, change)
+    border = kept.sizes if isinstance(kept, Border) else [(0, 0)] * part.ndim
+    before = [low for low, _ in border]
     whole = {
         axis: Cut(np.zeros_like(each.start), clean.shape[axis])
         for axis, each in region.items()
