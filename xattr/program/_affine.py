@@ -56,7 +56,7 @@ def affine_above(
       The name of the operation's result, as in `sites`; `outputs` where positions are
       never pooled.
     """
-    program = trace(model, images)
+    program = trace(model, images, plain=True)
     reading = read(program)
     start = reading.outputs[reading.select(site).name]
     walk = _Walk(reading, start, tuple(letter in "hw" for letter in axes))

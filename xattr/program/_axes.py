@@ -11,7 +11,7 @@ from typing import Any
 
 from jax.extend import core
 
-from xattr.program._trace import Equation, body, is_literal
+from xattr.program._trace import CONV, Equation, body, is_literal
 
 _SPATIAL = {0: "", 1: "w", 2: "hw", 3: "dhw"}
 
@@ -266,8 +266,13 @@ def _scan_sizes(equation: Equation, jaxpr: core.Jaxpr) -> tuple[int, int]:
     return whole - state, whole
 
 
+def _conv_channels_last(equation: Equation, operands: Sequence[str]) -> str:
+    return operands[0][0] + "hwc"
+
+
 _RULES = {
     "conv_general_dilated": _conv,
+    CONV: _conv_channels_last,
     "dot_general": _dot,
     "transpose": _transpose,
     "squeeze": _squeeze,
