@@ -1,4 +1,4 @@
-"""Methods that change the image and watch the score; no gradient is needed."""
+"""Methods that change the image and watch the score."""
 
 from xattr.perturbations._extremal_perturbation import extremal_perturbation
 from xattr.perturbations._feature_ablation import feature_ablation
