@@ -8,6 +8,15 @@ from xattr.program import rewrite
 
 GRID = [
     # kernel, stride, dilation, padding, depthwise
+    ((3, 3), (2, 3), 1, ((2, 0), (1, 4)), True),
+    ((2, 5), 3, 1, "VALID", True),
+    ((7, 7), 2, 1, "SAME", False),
+    ((3, 3), 2, 1, ((0, 1), (0, 1)), False),
+    ((3, 3), 1, 1, "VALID", False),
+    ((3, 3), 1, 2, "SAME", False),
+    ((4, 3), (3, 2), 1, ((3, 1), (2, 0)), False),
+    ((2, 2), 3, 1, "VALID", False),
+    ((3, 3), 2, 2, "SAME", False),
     ((3, 3), 1, 1, "SAME", True),
     ((3, 3), 2, 1, "SAME", True),
     ((5, 3), (2, 1), 1, "VALID", True),
@@ -22,7 +31,7 @@ GRID = [
 def test_same_outputs_gradients_and_site_names(
     key, kernel, stride, dilation, padding, depthwise
 ):
-    channels = 6
+    channels = 18
     module = nnx.Conv(
         channels,
         channels,
@@ -97,3 +106,48 @@ def test_negative_padding_is_left_to_xla(key, shape, groups):
 
     x = jax.random.normal(key, (2, 9, 9, 4))
     assert jnp.allclose(rewrite(model)(x), model(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("padding", [((3, 3), (3, 3)), ((2, 3), (0, 1))])
+def test_gradient_of_a_stem(key, channels, padding):
+    kernel = jax.random.normal(key, (7, 7, channels, 5))
+
+    def model(x):
+        return jax.lax.conv_general_dilated(
+            x, kernel, (2, 2), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+    x = jax.random.normal(key, (2, 15, 16, channels))
+    outputs, back = jax.vjp(model, x)
+    weights = jax.random.normal(key, outputs.shape)
+    found = jax.vjp(rewrite(model), x)[1](weights)[0]
+    assert jnp.allclose(found, back(weights)[0], rtol=1e-5, atol=1e-4)
+
+
+def test_derivatives_nest_in_any_order(key):
+    kernel = jax.random.normal(key, (3, 3, 18, 18)) / 10
+
+    def model(x):
+        return jnp.tanh(convolution(x, kernel, padding="SAME")).sum()
+
+    fast = rewrite(model)
+    x, along = jax.random.normal(key, (2, 1, 6, 6, 18))
+    expected = jax.jvp(jax.grad(model), (x,), (along,))[1]
+    for found in (
+        jax.jvp(jax.grad(fast), (x,), (along,))[1],
+        jax.grad(lambda x: jax.jvp(fast, (x,), (along,))[1])(x),
+        jax.vmap(lambda a: jax.jvp(jax.grad(fast), (x,), (a,))[1])(along[None])[0],
+    ):
+        assert jnp.allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_batched_kernels(key):
+    kernels = jax.random.normal(key, (2, 3, 3, 4, 4))
+    x = jax.random.normal(key, (1, 6, 6, 4))
+
+    def model(kernel):
+        return rewrite(lambda x: convolution(x, kernel, padding="SAME"))(x)
+
+    expected = jnp.stack([model(kernel) for kernel in kernels])
+    assert jnp.allclose(jax.vmap(model)(kernels), expected, rtol=1e-5, atol=1e-5)
