@@ -1,13 +1,14 @@
 """How much memory a function needs, read from its program without compiling it."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 from jax.extend import core
 
-from xattr.program._trace import inner_programs, is_literal
+from xattr.program._convolution import convolve
+from xattr.program._trace import CONV, inner_programs, is_literal
 
 
 def live_bytes(function: Callable[..., Any], *arguments: Any) -> int:
@@ -35,7 +36,7 @@ def _peak(jaxpr: core.Jaxpr) -> int:
     for index, equation in enumerate(jaxpr.eqns):
         results = [v for v in equation.outvars if v in last]
         alive += sum(map(_bytes, results))
-        inside = max(map(_peak, inner_programs(equation)), default=0)
+        inside = max(map(_peak, _parts(equation)), default=0)
         peak = max(peak, alive + inside)
         ended = {
             atom
@@ -44,6 +45,15 @@ def _peak(jaxpr: core.Jaxpr) -> int:
         }
         alive -= sum(map(_bytes, ended))
     return peak
+
+
+def _parts(equation: Any) -> Iterator[core.Jaxpr]:
+    """The programs in an equation, and the form that a convolution takes."""
+    yield from inner_programs(equation)
+    if equation.primitive.name == CONV:
+        conv = equation.params["conv"]
+        operands = [atom.aval for atom in equation.invars]
+        yield jax.make_jaxpr(lambda x, w: convolve(x, w, conv))(*operands).jaxpr
 
 
 def _bytes(variable: Any) -> int:
