@@ -12,9 +12,9 @@ estimate by which their chunks are sized. The exit code is 1 otherwise.
 Each method has a process of its own. Its peak is the high-water mark of the resident
 set (`VmHWM`); once the method is compiled the mark is set back to what is resident
 then, the base, so that what it reaches afterwards is the run's. The estimate is that
-of the chunk that was chosen: the bytes of one evaluation (`xattr.program.live_bytes`)
-times their number, as the library logs them. XLA's own account of its temporary memory
-stands beside it; convolutions take scratch space that it does not count.
+of the largest chunk as it is run: the bytes of one evaluation, as the library logs them
+(`xattr.program.live_bytes`), times their number. XLA's own account of its temporary
+memory stands beside it; convolutions take scratch space that it does not count.
 
 `rise` and `integrated_gradients` take fewer masks and steps than by default: their
 memory does not grow with them (`benchmarks/memory.py`).
@@ -34,6 +34,7 @@ import jax.numpy as jnp
 
 import xattr
 from benchmarks import _photographs, _report
+from xattr import _chunking
 from xattr.models import load
 
 MOST_BYTES = 3e9
@@ -48,17 +49,30 @@ _MIB = 2**20
 
 
 class _Chunks(logging.Handler):
-    """Keeps the estimates that the library logs: evaluations in a chunk, MiB of one."""
+    """Keeps what the library logs: evaluations in a chunk, in all, and MiB of one."""
 
     def __init__(self):
         super().__init__(logging.INFO)
-        self.found: list[tuple[int, float]] = []
+        self.found: list[tuple[int, int, float]] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one."""
         if record.msg.startswith("chunks of") and isinstance(record.args, tuple):
-            size, _, each, _ = record.args
-            self.found.append((size, each))
+            size, pairs, each, _ = record.args
+            self.found.append((int(size), int(pairs), float(each)))
+
+    def largest(self, batch: int) -> tuple[int, float]:
+        """Evaluations of the largest chunk as it is run, and its estimate in bytes."""
+        held = [
+            (
+                _chunking._even(batch, min(batch, size))
+                * _chunking._even(pairs // batch, max(1, size // batch)),
+                each,
+            )
+            for size, pairs, each in self.found
+        ]
+        size, each = max(held, key=lambda found: found[0] * found[1])
+        return size, size * each * _MIB
 
 
 def method(name: str, site: str) -> Callable[..., Any]:
@@ -85,14 +99,14 @@ def point(data: Path, network: str, name: str, batch: int) -> dict[str, Any]:
     before, base = _status("VmHWM"), _start_anew()
     maps = jax.block_until_ready(compiled(pretrained.model, images))
     after, analysis = _status("VmHWM"), compiled.memory_analysis()
-    size, each = max(chunks.found, key=lambda found: found[0] * found[1])
+    size, estimate = chunks.largest(batch)
     return {
         "method": name,
         "peak": max(before, after),
         "above the base": after - base,
         "temporary": analysis.temp_size_in_bytes if analysis else 0,
         "evaluations in a chunk": size,
-        "estimate": size * each * _MIB,
+        "estimate": estimate,
         "finite": bool(jnp.isfinite(maps).all()),
     }
 

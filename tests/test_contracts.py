@@ -160,6 +160,7 @@ NEED_AUTOMATIC_AXES = {
     "grad_cam",
     "shapley_cam",
     "integrated_grad_cam",
+    "ablation_cam",
     "lime",
     "kernel_shap",
     "hsic",
