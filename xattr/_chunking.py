@@ -21,7 +21,7 @@ _log = logging.getLogger("xattr")
 
 # On a CPU, chunks that outgrow the caches gain nothing; on an accelerator, large ones
 # fill the device. Half of its memory is left to XLA's scratch space and to the caller.
-_CPU_BYTES = 1 << 30
+_CPU_BYTES = 256 << 20
 _ACCELERATOR_SHARE = 0.5
 
 # Rows of each pair's image, and which of its perturbations -> that pair's result.

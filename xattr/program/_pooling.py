@@ -14,7 +14,7 @@ class Pooling(NamedTuple):
 
     taps: tuple[int, ...]
     strides: tuple[int, ...]
-    padding: tuple[tuple[int, ...], ...]
+    padding: tuple[tuple[int, int], ...]
 
 
 def max_pool(images: Any, pooling: Pooling) -> Any:

@@ -90,4 +90,5 @@ def _pooling(equation: Equation) -> Pooling | None:
         return None
     if any(side < 0 for pad in padding for side in pad):
         return None
-    return Pooling(taps[1:3], strides[1:3], tuple(map(tuple, padding[1:3])))
+    edges = tuple((low, high) for low, high in padding[1:3])
+    return Pooling(taps[1:3], strides[1:3], edges)

@@ -32,7 +32,8 @@ def transposed(
     if not (depthwise or conv.groups == 1) or (strided and set(conv.dilation) != {1}):
         linear = jax.linear_transpose(lambda x: direct(x, kernel, conv), like)
         return linear(cotangent)[0]
-    kernel = kernel if depthwise else kernel.swapaxes(2, 3)
+    # A swap written into the convolution costs no copy of the kernel.
+    back = conv if depthwise else conv.swapped()
     first = [before // step for step, (before, _) in zip(*_windows(conv), strict=True)]
     counts = [
         -(-(before + size) // step) - start
@@ -55,14 +56,15 @@ def transposed(
             )
         ]
         part, padding = _cropped(cotangent, list(zip(lows, highs, strict=True)))
-        step = conv._replace(strides=(1, 1), padding=padding)
+        step = back._replace(strides=(1, 1), padding=padding)
         return convolve(part, taps[::-1, ::-1], step)
 
     grid = list(itertools.product(*map(range, conv.strides)))
     taps = [kernel[i :: conv.strides[0], j :: conv.strides[1]] for i, j in grid]
     shape = (len(cotangent), *counts, channels)
     if not depthwise and channels <= _FEW and strided:
-        phases = jnp.split(phase(_together(taps)), len(grid), axis=3)
+        together = _together(taps, back.axes[1][0])
+        phases = jnp.split(phase(together), len(grid), axis=3)
     else:
         empty = jnp.zeros(shape, cotangent.dtype)
         phases = [phase(each) if each.size else empty for each in taps]
@@ -92,7 +94,7 @@ def _cropped(
     return kept, tuple((max(low, 0), max(high, 0)) for low, high in padding)
 
 
-def _together(taps: Sequence[Any]) -> Any:
+def _together(taps: Sequence[Any], outputs: int) -> Any:
     """Kernels of all phases as one, the shorter ones with zeros at their ends."""
     most = [max(each.shape[axis] for each in taps) for axis in (0, 1)]
     widened = [
@@ -102,7 +104,7 @@ def _together(taps: Sequence[Any]) -> Any:
         )
         for each in taps
     ]
-    return jnp.concatenate(widened, axis=3)
+    return jnp.concatenate(widened, axis=outputs)
 
 
 def _interleaved(
