@@ -6,7 +6,7 @@
 Hardware: 2 cores with nothing else running on them. Time: about 6 minutes; with
 `--all`, VGG-16 too, about 9.
 Expected, one image at 224 x 224, at the last block, both sides with 2 threads, by the
-peer's own definition (`variant="pytorch_grad_cam"`): on ResNet-50 (2048 forward passes)
+peer's own definition (`variant="pytorch-grad-cam"`): on ResNet-50 (2048 forward passes)
 at least 1.5 times as fast as `pytorch_grad_cam.ScoreCAM` in torch's default layout. It
 takes minutes, and so is timed once. The exit code is 1 otherwise.
 """
@@ -26,7 +26,7 @@ def _contest(
         network,
         "Score-CAM",
         "pytorch-grad-cam",
-        Build("benchmarks._ours", "method", {**options, "variant": "pytorch_grad_cam"}),
+        Build("benchmarks._ours", "method", {**options, "variant": "pytorch-grad-cam"}),
         Build("benchmarks._pytorch_grad_cam_timed", "cam", {"name": "ScoreCAM"}),
         rounds=rounds,
         least=least,

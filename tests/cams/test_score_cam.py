@@ -39,9 +39,9 @@ def check(key, method, oracle, score):
         np.testing.assert_allclose(found[n], expected, rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize("variant", ["paper", "official", "pytorch_grad_cam"])
+@pytest.mark.parametrize("variant", ["paper", "authors", "pytorch-grad-cam"])
 def test_it_is_the_loop_over_channels(double, key, variant):
-    score = xattr.logit if variant == "pytorch_grad_cam" else xattr.probability
+    score = xattr.logit if variant == "pytorch-grad-cam" else xattr.probability
     method = functools.partial(xattr.score_cam, variant=variant, resize="bilinear")
 
     def oracle(score, image, a, fill, n):
@@ -98,7 +98,7 @@ def test_a_constant_channel_has_an_empty_mask():
     share = jax.nn.sigmoid(2.0)
     expected = share * x[..., 0] + (1 - share) * x[..., 1]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
-    official = xattr.score_cam(last_pixel, x, [0], variant="official", **options)
+    official = xattr.score_cam(last_pixel, x, [0], variant="authors", **options)
     np.testing.assert_allclose(official, 2 * x[..., 0], rtol=1e-6)
 
 
@@ -106,7 +106,7 @@ def test_a_score_and_a_resize_rule_override_the_variants(key):
     net, images = networks.tiny_convnet(key), networks.images(2)
     options = {"site": SITE, "score": xattr.logit, "resize": "nearest"}
     papers = xattr.score_cam(net, images, variant="paper", **options)
-    peers = xattr.score_cam(net, images, variant="pytorch_grad_cam", **options)
+    peers = xattr.score_cam(net, images, variant="pytorch-grad-cam", **options)
     np.testing.assert_array_equal(papers, peers)
     assert not jnp.allclose(papers, xattr.score_cam(net, images, site=SITE))
 
@@ -137,7 +137,7 @@ def test_one_trace_for_all_images(key):
     net = networks.tiny_convnet(key)
     traced = jax.jit(
         chex.assert_max_traces(1)(
-            lambda x: xattr.score_cam(net, x, site=SITE, variant="official")
+            lambda x: xattr.score_cam(net, x, site=SITE, variant="authors")
         )
     )
     for seed in range(2):

@@ -38,7 +38,7 @@ def score_cam(
         score(seen(image, mask(a[..., d], size), fill)) - score(fill)
         for d in range(a.shape[2])
     ]
-    if variant != "official":
+    if variant != "authors":
         return by_weights(a, softmax(np.array(increase)))
     weights = np.array(increase) + score(fill)
     for d in range(a.shape[2]):

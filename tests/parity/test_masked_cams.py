@@ -31,7 +31,7 @@ def compared(case, cam, method):
 
 
 def test_score_cam(case):
-    method = functools.partial(xattr.score_cam, variant="pytorch_grad_cam")
+    method = functools.partial(xattr.score_cam, variant="pytorch-grad-cam")
     assert max(compared(case, cams.peer.ScoreCAM, method)) < 1e-3
 
 

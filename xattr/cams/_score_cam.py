@@ -34,8 +34,8 @@ def _of_varying_channels(found: MaskedScores) -> Channels:
 
 _VARIANTS = {
     "paper": _Variant(probability, "bilinear", softmax_over_channels),
-    "official": _Variant(probability, "bilinear", _of_varying_channels),
-    "pytorch_grad_cam": _Variant(logit, "align_corners", softmax_over_channels),
+    "authors": _Variant(probability, "bilinear", _of_varying_channels),
+    "pytorch-grad-cam": _Variant(logit, "align_corners", softmax_over_channels),
 }
 
 
@@ -66,9 +66,9 @@ def score_cam(
     The published weights differ, and so do the maps:
 
     - `paper`: $w = \mathrm{softmax}_d(s)$ with $f$ the probability.
-    - `official`: the authors' code, $w = s$ with $f$ the probability, and 0 where a
+    - `authors`: the authors' code, $w = s$ with $f$ the probability, and 0 where a
       channel is constant.
-    - `pytorch_grad_cam`: $w = \mathrm{softmax}_d(s)$ with $f$ the logit, and the corner
+    - `pytorch-grad-cam`: $w = \mathrm{softmax}_d(s)$ with $f$ the logit, and the corner
       cells' centers enlarged onto the corner pixels.
 
     Among many channels the softmax of probabilities is nearly uniform, that of logits
@@ -80,7 +80,7 @@ def score_cam(
       targets: what `score` selects; when None, the classes predicted on the images.
       site: exact name or module path of the activation: usually the last one that has
         a spatial grid. Each of its channels costs one evaluation per image.
-      variant: whose weights: `paper`, `official` or `pytorch_grad_cam`.
+      variant: whose weights: `paper`, `authors` or `pytorch-grad-cam`.
       baseline: $b$, what stands where a mask hides the image, in the units of the
         images: a number, a color, or images that broadcast to `images`.
       resize: how channels are enlarged, `bilinear`, `align_corners` or `nearest` (see
@@ -104,7 +104,7 @@ def score_cam(
       >>> import jax, jax.numpy as jnp
       >>> model = lambda x: jax.nn.relu(x).sum((1, 2))
       >>> x = jnp.array([[[[0.0, 3.0], [1.0, 3.0]]]])
-      >>> options = dict(site="relu:0", axes="nhwc", variant="official")
+      >>> options = dict(site="relu:0", axes="nhwc", variant="authors")
       >>> score_cam(model, x, jnp.array([1]), **options, score=logit)
       Array([[[0., 3.]]], dtype=float32)
 
