@@ -25,7 +25,7 @@ def occlusion(
     found = _theirs.load(settings, network, batch, layout=layout)
     explainer = captum.attr.Occlusion(found.module)
 
-    def run(stride: int, chunk: int) -> _theirs.Run:
+    def run(window: int, stride: int, chunk: int) -> _theirs.Run:
         return _theirs.no_grad(
             lambda: explainer.attribute(
                 found.images,
@@ -36,13 +36,13 @@ def occlusion(
             )[:, :1]
         )
 
-    coarse = max(stride, -(-(found.images.shape[-1] - window) // 5))
+    coarse = -(-found.images.shape[-1] // 6)
     return _theirs.tuned(
         found,
         "perturbations_per_eval",
-        partial(run, stride),
+        partial(run, window, stride),
         _CHUNKS[1:3] if settings.quick else _CHUNKS,
-        partial(run, coarse),
+        partial(run, coarse, coarse),
     )
 
 

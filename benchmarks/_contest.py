@@ -34,6 +34,7 @@ class Contest(NamedTuple):
       least: claimed ratio of the peer's time, in its default layout, to ours.
       least_best: the same in the layout that suits it best.
       most_forward: claimed ratio of our time to the forward pass.
+      most_difference: claimed difference of the maps, as a share of the largest value.
       random: maps are drawn, so that there is nothing to compare.
       layouts: of the peer.
       warm: run once before the clock; off where a run takes minutes.
@@ -51,6 +52,7 @@ class Contest(NamedTuple):
     least: float | None = None
     least_best: float | None = None
     most_forward: float | None = None
+    most_difference: float | None = None
     random: bool = False
     layouts: tuple[str, ...] = _LAYOUTS
     warm: bool = True
@@ -286,10 +288,12 @@ def _difference(workers: Mapping[str, Worker]) -> float:
     candidates = workers[OURS].ask("maps")
     (theirs,) = next(w for n, w in workers.items() if n != OURS).ask("maps")[:1]
     scale = np.abs(theirs).reshape(len(theirs), -1).max(1)
-    return min(
-        float((np.abs(ours - theirs).reshape(len(theirs), -1).max(1) / scale).max())
+    differences = [
+        np.abs(ours - theirs).reshape(len(theirs), -1).max(1) / scale
         for ours in candidates
-    )
+    ]
+    # Where the sign is open, it is so for each image.
+    return float(np.min(differences, axis=0).max())
 
 
 def _claim(contest: Contest) -> str:
@@ -311,4 +315,6 @@ def _holds(contest: Contest, found: Mapping[str, Any]) -> bool | None:
     ]
     if contest.most_forward is not None:
         held.append(found["ours / forward pass"] <= contest.most_forward)
+    if contest.most_difference is not None:
+        held.append(found["agreement"] <= contest.most_difference)
     return all(held) if held else None

@@ -31,6 +31,7 @@ def _contest(
         Build("benchmarks._ours", "method", options),
         Build("benchmarks._pytorch_grad_cam_timed", "cam", {"name": "AblationCAM"}),
         rounds=rounds,
+        most_difference=1e-3,
         least=least,
         warm=False,
         extra=extra,

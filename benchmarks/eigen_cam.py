@@ -34,6 +34,7 @@ def _contest(network: str, rounds: int, least: float | None) -> Contest:
         Build("benchmarks._pytorch_grad_cam_timed", "cam", {"name": "EigenCAM"}),
         batch=16,
         rounds=rounds,
+        most_difference=1e-3,
         least=least,
     )
 

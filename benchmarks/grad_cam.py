@@ -44,6 +44,7 @@ def _contest(
         Build("benchmarks._pytorch_grad_cam_timed", "cam", {"name": "GradCAM"}),
         batch=batch,
         rounds=rounds,
+        most_difference=1e-3,
         least=least,
         most_forward=most,
     )

@@ -37,6 +37,7 @@ def _contest(
         Build("benchmarks._ours", "method", {"name": "occlusion", **options}),
         Build("benchmarks._captum_timed", "occlusion", options),
         rounds=rounds,
+        most_difference=1e-3,
         least=least,
         least_best=best,
         warm=network not in ("vgg16", "resnet50"),

@@ -29,6 +29,7 @@ def _contest(
         Build("benchmarks._ours", "method", {**options, "variant": "pytorch-grad-cam"}),
         Build("benchmarks._pytorch_grad_cam_timed", "cam", {"name": "ScoreCAM"}),
         rounds=rounds,
+        most_difference=1e-3,
         least=least,
         warm=False,
         extra=extra,

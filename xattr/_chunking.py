@@ -117,17 +117,22 @@ def evaluate_sharing(
       ValueError: if `chunk_size` is less than 1.
     """
     n = jax.tree.leaves(rows)[0].shape[0]
-    each = 0
+    each = shared = 0
 
     def measure(row: PyTree) -> None:
-        nonlocal each
-        each = live_bytes(share(row), jnp.zeros((), int))
+        nonlocal each, shared
+        first = jnp.zeros((), int)
+        each = live_bytes(share(row), first)
+        shared = live_bytes(lambda row: share(row)(first), row)
 
+    block = n
     if chunk_size is None:
         one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), rows)
         jax.eval_shape(measure, one)
+        block = max(1, min(n, memory_budget() // max(shared, 1)))
     size = _size_for(each, n * num, chunk_size)
     width = _even(num, min(num, size))
+    block = _even(n, max(1, min(block, size // num)))
 
     def of_row(row: PyTree) -> PyTree:
         evaluate = jax.vmap(share(row))
@@ -140,7 +145,7 @@ def evaluate_sharing(
         _, parts = jax.lax.scan(step, None, jnp.arange(0, num, width))
         return jax.tree.map(lambda x: _joined(x, 0, num), parts)
 
-    return _by_blocks(jax.vmap(of_row), rows, _even(n, max(1, size // num)))
+    return _by_blocks(jax.vmap(of_row), rows, block)
 
 
 def memory_budget() -> int:

@@ -98,8 +98,8 @@ def test_a_constant_channel_has_an_empty_mask():
     share = jax.nn.sigmoid(2.0)
     expected = share * x[..., 0] + (1 - share) * x[..., 1]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
-    official = xattr.score_cam(last_pixel, x, [0], variant="authors", **options)
-    np.testing.assert_allclose(official, 2 * x[..., 0], rtol=1e-6)
+    authors = xattr.score_cam(last_pixel, x, [0], variant="authors", **options)
+    np.testing.assert_allclose(authors, 2 * x[..., 0], rtol=1e-6)
 
 
 def test_a_score_and_a_resize_rule_override_the_variants(key):

@@ -9,7 +9,7 @@ from tests.oracles.perturbations_rise import rise as oracle
 from xattr.images import grid_masks
 
 
-@pytest.mark.parametrize("resize", ["mirrored", "clamped", "nearest"])
+@pytest.mark.parametrize("resize", ["mirrored", "bilinear", "nearest"])
 def test_it_is_the_loop_over_its_masks(key, resize):
     options = {"grid": 3, "keep": 0.4, "resize": resize}
     with jax.enable_x64(True):

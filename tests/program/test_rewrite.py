@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -71,13 +73,17 @@ def convolution(x, kernel, **options):
 
 
 @pytest.mark.parametrize("result", [None, jnp.float32])
-@pytest.mark.parametrize(("shape", "groups"), [((5, 5, 1, 4), 4), ((1, 1, 4, 4), 1)])
+@pytest.mark.parametrize(
+    ("shape", "groups"), [((5, 5, 1, 4), 4), ((1, 1, 4, 4), 1), ((3, 3, 16, 16), 1)]
+)
 def test_half_precision_keeps_its_result_type_and_its_accuracy(
     key, shape, groups, result
 ):
     x, kernel = (
         jax.random.normal(k, s, jnp.bfloat16)
-        for k, s in zip(jax.random.split(key), [(2, 9, 9, 4), shape], strict=True)
+        for k, s in zip(
+            jax.random.split(key), [(2, 9, 9, shape[2] * groups), shape], strict=True
+        )
     )
 
     def model(x):
@@ -139,6 +145,52 @@ def test_derivatives_nest_in_any_order(key):
         jax.grad(lambda x: jax.jvp(fast, (x,), (along,))[1])(x),
         jax.vmap(lambda a: jax.jvp(jax.grad(fast), (x,), (a,))[1])(along[None])[0],
     ):
+        assert jnp.allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_kernels_of_other_layouts_and_types(key):
+    x = jax.random.normal(key, (2, 6, 5, 5))
+
+    def run(x, kernel, layout, groups):
+        return jax.lax.conv_general_dilated(
+            x,
+            kernel,
+            (1, 1),
+            "SAME",
+            dimension_numbers=("NHWC", layout, "NHWC"),
+            feature_group_count=groups,
+        )
+
+    kernels = {"HWOI": (3, 3, 5, 1), "OIHW": (5, 1, 3, 3), "HWIO": (3, 3, 1, 5)}
+    for layout, shape in kernels.items():
+        kernel = jax.random.normal(key, shape)
+        model = functools.partial(run, kernel=kernel, layout=layout, groups=5)
+        assert jnp.allclose(rewrite(model)(x), model(x), rtol=1e-5, atol=1e-5)
+    whole = jnp.full((1, 5, 5, 16), 2**20 + 1, jnp.int32)
+    taps = jnp.arange(9 * 16 * 16, dtype=jnp.int32).reshape(3, 3, 16, 16) % 7
+    model = functools.partial(run, kernel=taps, layout="HWIO", groups=1)
+    assert jnp.array_equal(rewrite(model)(whole), model(whole))
+
+
+def test_shards_of_a_batch(key):
+    kernel = jax.random.normal(key, (3, 3, 16, 16)) / 10
+
+    def model(x):
+        y = jax.nn.relu(convolution(x, kernel, padding="SAME"))
+        pooled = jax.lax.reduce_window(
+            y, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID"
+        )
+        return (pooled**2).sum((1, 2, 3))
+
+    x = jax.random.normal(key, (4, 8, 8, 16))
+    expected = jax.grad(lambda x: model(x).sum())(x)
+    fast = jax.grad(lambda x: rewrite(model)(x).sum())
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    spread = jax.device_put(x, jax.NamedSharding(mesh, jax.P("data")))
+    mapped = jax.shard_map(
+        fast, mesh=mesh, in_specs=jax.P("data"), out_specs=jax.P("data")
+    )
+    for found in (jax.jit(fast)(spread), jax.jit(mapped)(x)):
         assert jnp.allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 

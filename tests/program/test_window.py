@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import xattr
 from xattr import models
-from xattr.program import Boxes, local_savings
+from xattr.program import Boxes, local_savings, rewrite
 
 ARCHITECTURES = ["mobilenet_v2", "squeezenet1_1", "resnet18", "cifar10_resnet20"]
 
@@ -89,6 +89,11 @@ OPERATIONS = {
         [x[..., :2], conv(x, kernel(k, 3, 3, 4, 2))], axis=-1
     ),
     "pad": lambda x, k: jnp.pad(x, ((0, 0), (2, 1), (0, 3), (0, 0))),
+    "pad channels": lambda x, k: jnp.pad(x, ((0, 0),) * 3 + ((1, 2),))[..., 2:6],
+    "pad one channel": lambda x, k: jnp.pad(x[..., :1], ((0, 0),) * 3 + ((0, 3),)),
+    "pool channels": lambda x, k: jax.lax.reduce_window(
+        x, 0.0, jax.lax.add, (1, 1, 1, 2), (1, 1, 1, 1), "SAME"
+    ),
     "crop": lambda x, k: x[:, 1:, :-1] if min(x.shape[1:3]) > 3 else x,
     "every other": lambda x, k: x[:, ::2, 1::2] if min(x.shape[1:3]) > 3 else x,
     "flip channels": lambda x, k: x[..., ::-1],
@@ -167,16 +172,32 @@ def test_networks_of_any_operations(names, size, window, stride, chunk_size):
     assert_close(found, one_by_one(model, images, windows, fill))
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
-def test_every_architecture(name):
-    size = 32 if name.startswith("cifar") else 96
+def check_architecture(name, size):
     model = xattr.from_nnx(models.untrained(name))
-    images = jax.random.uniform(jax.random.key(0), (1, size, size, 3))
-    windows = sliding((size, size), size // 4, size // 3)
-    saved = local_savings(model, images, Boxes(windows[:, 0], windows[:, 1]))
-    assert saved.factor > 1.2
-    found = jax.jit(lambda x: xattr.local_update(model, x, windows))(images)
-    assert_close(found, one_by_one(jax.jit(model), images, windows, 0.0))
+    images, fill = jax.random.uniform(jax.random.key(0), (2, 2, size, size, 3))
+    windows = sliding((size, size), size // 4, size // 3 + 2)
+    saved = local_savings(model, images[:1], Boxes(windows[:, 0], windows[:, 1]))
+    assert saved.factor > 1.1
+
+    def found(x, chunk_size):
+        return xattr.local_update(
+            model, x, windows, baseline=fill, chunk_size=chunk_size
+        )
+
+    expected = one_by_one(jax.jit(model), images, windows, fill)
+    for chunk_size in (None, 5):
+        assert_close(jax.jit(found, static_argnums=1)(images, chunk_size), expected)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_architectures(name):
+    check_architecture(name, 32 if name.startswith("cifar") else 96)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(set(models.names()) - {*ARCHITECTURES}))
+def test_every_architecture(name):
+    check_architecture(name, 32 if name.startswith("cifar") else 96)
 
 
 def test_windows_of_different_sizes_and_places():
@@ -206,6 +227,48 @@ def test_where_nothing_is_saved_the_whole_is_evaluated(caplog):
         assert "done locally" in caplog.text
 
 
+@pytest.mark.parametrize("plain_first", [True, False])
+def test_a_rewritten_model_is_read_as_it_was(plain_first):
+    model = jax.jit(rewrite(network(["conv 3x3", "max pool", "conv 3x3"])))
+    images, windows = jnp.ones((1, 12, 12, 3)), sliding((12, 12), 2, 5)
+    calls = [
+        lambda: model(images),
+        lambda: local_savings(model, images, Boxes(windows[:, 0], windows[:, 1])),
+    ]
+    first, second = (call() for call in calls[:: 1 if plain_first else -1])
+    assert (second if plain_first else first).factor > 1.2
+    text = str(jax.make_jaxpr(lambda x: model(x))(images))
+    assert "xattr_conv" in text
+    found = xattr.local_update(model, images, windows, baseline=0.5)
+    assert_close(found, one_by_one(model, images, windows, 0.5))
+
+
+def test_integers_and_half_precision():
+    model = network(["max pool", "relu"])
+    images = jax.random.normal(jax.random.key(0), (1, 12, 12, 3))
+    windows = sliding((12, 12), 3, 5)
+    exact = xattr.local_update(model, images, windows)
+
+    def half(x):
+        return model(x.astype(jnp.float32)).astype(x.dtype)
+
+    found = xattr.local_update(half, images.astype(jnp.bfloat16), windows)
+    assert found.dtype == jnp.bfloat16
+    assert_close(found.astype(jnp.float32), exact, 2e-2)
+
+    def whole_numbers(x):
+        counts = jnp.round(4 * x).astype(jnp.int32)
+        taps = jnp.arange(9 * 3 * 2).reshape(3, 3, 3, 2)
+        y = conv(counts, taps)
+        y = jax.lax.reduce_window(
+            y, -(2**31), jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID"
+        )
+        return y.sum((1, 2))
+
+    found = xattr.local_update(whole_numbers, images, windows)
+    assert jnp.array_equal(found, one_by_one(whole_numbers, images, windows, 0.0))
+
+
 def test_images_of_other_ranks():
     def model(x):
         kernel = jax.random.normal(jax.random.key(0), (3, 2, 4))
@@ -223,6 +286,10 @@ def test_images_of_other_ranks():
 
 def test_bad_windows_are_refused():
     model, images = network(["relu"]), jnp.ones((1, 8, 8, 3))
+    with pytest.raises(TypeError, match="`windows` is float64.*whole pixels"):
+        xattr.local_update(model, images, np.zeros((1, 2, 2)))
+    with pytest.raises(TypeError, match="`windows` is traced"):
+        jax.jit(lambda w: xattr.local_update(model, images, w))(np.ones((1, 2, 2), int))
     with pytest.raises(ValueError, match=r"`windows` has shape \(2, 2\).*`p 2 2`"):
         xattr.local_update(model, images, np.zeros((2, 2), int))
     with pytest.raises(ValueError, match=r"`windows` reaches from 0 to \[9, 8\]"):
@@ -272,3 +339,23 @@ def test_receptive_field_of_vgg():
     )
     with pytest.raises(ValueError, match=r"`unit`=\(14, 0\).*places"):
         xattr.receptive_field(model, images, last.name, (14, 0))
+
+
+def test_receptive_field_of_what_no_pixel_reaches():
+    def model(x):
+        return jax.nn.relu(jnp.ones((1, 4, 4, 2)) + 0 * x.sum()).sum((1, 2))
+
+    def constant(x):
+        return (jax.nn.relu(x[:, :, 3:]) * 2).sum((1, 2))
+
+    images = jnp.ones((1, 6, 6, 2))
+    assert xattr.receptive_field(model, images, "relu:0", (1, 1), axes="nhwc") == (
+        (0, 6),
+        (0, 6),
+    )
+    assert xattr.receptive_field(constant, images, "relu:0", (0, 0), axes="nhwc") == (
+        (0, 1),
+        (3, 4),
+    )
+    with pytest.raises(ValueError, match="one spatial axis less or more"):
+        xattr.receptive_field(model, jnp.ones((1, 6)), "relu:0", (0,))

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from xattr._counts import check_count
 
-Enlarge = Literal["mirrored", "clamped", "nearest"]
+Enlarge = Literal["mirrored", "bilinear", "nearest"]
 
 
 def grid_masks(
@@ -35,7 +35,7 @@ def grid_masks(
       keep: probability that a cell is kept.
       resize: what pixels outside the outermost cells' centers get. Between centers
         all but `nearest` are linear. `mirrored` continues as in a mirror that stands
-        in the outermost center, as the resizing of scikit-image does; `clamped` takes
+        in the outermost center, as the resizing of scikit-image does; `bilinear` takes
         the outermost cell, as `xattr.images.resize` does; `nearest` gives hard cells.
 
     Returns:
@@ -110,8 +110,8 @@ def _check(grid: int, keep: float, resize: str) -> None:
         raise ValueError(
             f"`keep`={keep}; it must be a probability above 0: `keep=0.5`."
         )
-    if resize not in ("mirrored", "clamped", "nearest"):
+    if resize not in ("mirrored", "bilinear", "nearest"):
         raise ValueError(
-            f"`resize`={resize!r} is unknown; it must be 'mirrored', 'clamped' or "
+            f"`resize`={resize!r} is unknown; it must be 'mirrored', 'bilinear' or "
             f"'nearest': `resize='mirrored'`."
         )

@@ -151,7 +151,19 @@ def _inside(
 
 def _boxes(images: Images, windows: Int[np.ndarray, "p 2 a"]) -> Boxes:
     sizes = images.shape[1:-1]
-    shape = np.shape(windows)
+    try:
+        windows = np.asarray(windows)
+    except jax.errors.TracerArrayConversionError:
+        raise TypeError(
+            "`windows` is traced; where the windows are decides what is computed, so "
+            "that it must be NumPy's, made outside of the function that is compiled."
+        ) from None
+    if not np.issubdtype(windows.dtype, np.integer):
+        raise TypeError(
+            f"`windows` is {windows.dtype}; it must hold whole pixels: "
+            f"`windows.astype(int)`."
+        )
+    shape = windows.shape
     if len(shape) != 3 or shape[0] == 0 or shape[1:] != (2, len(sizes)):
         raise ValueError(
             f"`windows` has shape {shape}; it must be `p 2 {len(sizes)}`: for each "

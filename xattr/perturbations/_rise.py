@@ -50,7 +50,7 @@ def rise(
       keep: $p$, the probability that a cell is kept.
       baseline: $b$, what stands where a mask hides the image, in the units of the
         images: a number, a color, or images that broadcast to `images`.
-      resize: how masks are enlarged: `mirrored` as in the authors' code, or `clamped`
+      resize: how masks are enlarged: `mirrored` as in the authors' code, or `bilinear`
         or `nearest`; see `xattr.images.grid_masks`.
       score: scalar being explained; the paper's is a probability.
       chunk_size: masked images held in memory at once; chosen to fit when None.

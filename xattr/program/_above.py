@@ -8,7 +8,14 @@ from jaxtyping import Array, Inexact, PyTree
 
 from xattr._types import Images, Predictor
 from xattr.program._sites import Site, read
-from xattr.program._trace import Equation, is_literal, run_equation, trace
+from xattr.program._trace import (
+    Equation,
+    is_literal,
+    run_equation,
+    run_equations,
+    trace,
+    value_of,
+)
 
 # How far up a value of the program stands: what needs no image, what needs no site.
 _CONSTANT, _BELOW, _ABOVE = range(3)
@@ -75,18 +82,18 @@ def split_at(model: Predictor, images: Images, site: str) -> Split:
     steps[_ABOVE], needed = _needed(steps[_ABOVE], outputs)
     carried = [v for v in needed if levels.get(v) == _BELOW]
     constants = dict(zip(jaxpr.constvars, closed.consts, strict=True))
-    _evaluate(steps[_CONSTANT], constants)
+    run_equations(steps[_CONSTANT], constants)
 
     def below(images: Images) -> tuple[Any, list[Any]]:
         values = {**constants, jaxpr.invars[0]: images}
-        _evaluate(steps[_BELOW], values)
-        return _value(activation, values), [values[v] for v in carried]
+        run_equations(steps[_BELOW], values)
+        return value_of(activation, values), [values[v] for v in carried]
 
     def above(activation: Any, rest: list[Any]) -> PyTree:
         values = {**constants, jaxpr.invars[1]: activation}
         values |= dict(zip(carried, rest, strict=True))
-        _evaluate(steps[_ABOVE], values)
-        flat = [_value(atom, values) for atom in outputs]
+        run_equations(steps[_ABOVE], values)
+        flat = [value_of(atom, values) for atom in outputs]
         return jax.tree.unflatten(jax.tree.structure(results[1]), flat)
 
     return Split(below, above, chosen)
@@ -118,14 +125,3 @@ def _needed(
             kept.append(equation)
             needed |= {atom: None for atom in equation.invars if not is_literal(atom)}
     return kept[::-1], list(needed)
-
-
-def _evaluate(steps: Iterable[Equation], values: dict[Any, Any]) -> None:
-    for equation in steps:
-        operands = [_value(atom, values) for atom in equation.invars]
-        results = run_equation(equation, operands)
-        values.update(zip(equation.outvars, results, strict=True))
-
-
-def _value(atom: Any, values: dict[Any, Any]) -> Any:
-    return atom.val if is_literal(atom) else values[atom]

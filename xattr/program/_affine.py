@@ -7,8 +7,10 @@ from jaxtyping import Array, Float
 
 from xattr._types import Predictor
 from xattr.program._axes import reshaped_groups
+from xattr.program._convolution import convolution
 from xattr.program._sites import Reading, read
 from xattr.program._trace import (
+    CONV,
     Address,
     Output,
     body,
@@ -56,7 +58,7 @@ def affine_above(
       The name of the operation's result, as in `sites`; `outputs` where positions are
       never pooled.
     """
-    program = trace(model, images, plain=True)
+    program = trace(model, images)
     reading = read(program)
     start = reading.outputs[reading.select(site).name]
     walk = _Walk(reading, start, tuple(letter in "hw" for letter in axes))
@@ -225,21 +227,20 @@ def _dot(equation: Any, operands: Sequence[Positions]) -> Positions:
 
 def _conv(equation: Any, operands: Sequence[Positions]) -> Positions:
     image, kernel = operands
-    dims = equation.params["dimension_numbers"]
-    taps = [equation.invars[1].aval.shape[i] for i in dims.rhs_spec[2:]]
-    steps = (*equation.params["window_strides"], *equation.params["lhs_dilation"])
-    padded = any(pad != (0, 0) for pad in equation.params["padding"])
-    pointwise = {*taps, *steps} == {1} and not padded
+    conv = convolution(equation)
+    images, taps, results = conv.axes
+    sizes = {equation.invars[1].aval.shape[i] for i in taps[2:]}
+    steps = {*conv.strides, *conv.image_dilation}
+    padded = any(pad != (0, 0) for pad in conv.padding)
+    pointwise = sizes | steps == {1} and not padded
     if image is None or kernel is not None:
         return None
     if not _spread(image):
-        return (False,) * len(dims.out_spec)
-    if not pointwise:
+        return (False,) * len(results)
+    if not pointwise or image[images[1]]:
         return None
-    if image[dims.lhs_spec[1]]:
-        return None
-    positions = [False] * len(dims.out_spec)
-    for source, place in zip(dims.lhs_spec[2:], dims.out_spec[2:], strict=True):
+    positions = [False] * len(results)
+    for source, place in zip(images[2:], results[2:], strict=True):
         positions[place] = image[source]
     return tuple(positions)
 
@@ -272,5 +273,6 @@ _RULES = {
     "reshape": _reshape,
     "dot_general": _dot,
     "conv_general_dilated": _conv,
+    CONV: _conv,
     "reduce_window_sum": _window_sum,
 }

@@ -11,6 +11,7 @@ from typing import Any
 
 from jax.extend import core
 
+from xattr.program._convolution import convolution
 from xattr.program._trace import CONV, Equation, body, is_literal
 
 _SPATIAL = {0: "", 1: "w", 2: "hw", 3: "dhw"}
@@ -109,10 +110,10 @@ def _without(axes: str, dropped: Sequence[int]) -> str:
 
 
 def _conv(equation: Equation, operands: Sequence[str]) -> str:
-    dims = equation.params["dimension_numbers"]
-    batch, channel, *spatial = dims.out_spec
-    letters = ["?"] * len(dims.out_spec)
-    letters[batch] = operands[0][dims.lhs_spec[0]]
+    images, _, results = convolution(equation).axes
+    batch, channel, *spatial = results
+    letters = ["?"] * len(results)
+    letters[batch] = operands[0][images[0]]
     letters[channel] = "c"
     for place, letter in zip(spatial, _SPATIAL.get(len(spatial), ""), strict=False):
         letters[place] = letter
@@ -266,13 +267,9 @@ def _scan_sizes(equation: Equation, jaxpr: core.Jaxpr) -> tuple[int, int]:
     return whole - state, whole
 
 
-def _conv_channels_last(equation: Equation, operands: Sequence[str]) -> str:
-    return operands[0][0] + "hwc"
-
-
 _RULES = {
     "conv_general_dilated": _conv,
-    CONV: _conv_channels_last,
+    CONV: _conv,
     "dot_general": _dot,
     "transpose": _transpose,
     "squeeze": _squeeze,

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xattr.program._trace import Equation
+from xattr.program._trace import CONV, Equation
 
 # Measured on two cores with VGG-16 and ResNet-50 at 224 x 224: with fewer channels, or
 # more bytes of transformed tiles per image, the backend's own form is faster; and many
@@ -52,8 +52,10 @@ class Convolution(NamedTuple):
 
 
 def convolution(equation: Equation) -> Convolution:
-    """The convolution of a `conv_general_dilated`."""
+    """What a `conv_general_dilated` does, or what `rewrite` made of it."""
     params = equation.params
+    if equation.primitive.name == CONV:
+        return params["conv"]
     dims = params["dimension_numbers"]
     return Convolution(
         tuple(params["window_strides"]),
@@ -88,11 +90,13 @@ def convolve(images: Any, kernel: Any, conv: Convolution) -> Any:
 
 def fastest(images: Any, kernel: Any, conv: Convolution) -> Form:
     """The form that is fastest on this backend; shapes and types are enough."""
-    if jax.default_backend() != "cpu" or not conv.plain or images.dtype != kernel.dtype:
+    floating = jnp.issubdtype(images.dtype, jnp.floating)
+    alike = floating and images.dtype == kernel.dtype
+    if jax.default_backend() != "cpu" or not conv.plain or not alike:
         return DIRECT
     taps = kernel.shape[:2]
     outside, inside = (kernel.shape[axis] for axis in conv.axes[1][:2])
-    if conv.groups == images.shape[3] == outside != 1:
+    if conv.groups == images.shape[3] == outside != 1 and conv.axes[1] == _KERNEL:
         return DEPTHWISE
     if conv.groups != 1:
         return DIRECT
@@ -115,6 +119,9 @@ def _tile_bytes(shape: Sequence[int], channels: int, dtype: Any) -> int:
 
 def direct(images: Any, kernel: Any, conv: Convolution) -> Any:
     """As the backend does it."""
+    if conv.plain and conv.axes[1] == _SWAPPED_KERNEL:
+        # Inside loops XLA:CPU has no fast form for swapped kernels: 6 times slower.
+        kernel, conv = kernel.swapaxes(2, 3), conv.swapped()
     return jax.lax.conv_general_dilated(
         images,
         kernel,
@@ -173,6 +180,8 @@ def depthwise(images: Any, kernel: Any, conv: Convolution) -> Any:
 
 def winograd_kernel(kernel: Any) -> list[Any]:
     """The kernel's 16 matrices, row by row."""
+    # Half precisions are transformed in single: the matrices are means of the taps.
+    kernel = kernel.astype(jnp.promote_types(kernel.dtype, jnp.float32))
     rows = _kernel_transform([kernel[i] for i in range(3)])
     return [m for row in rows for m in _kernel_transform([row[j] for j in range(3)])]
 

@@ -34,7 +34,8 @@ def receptive_field(
         None.
 
     Returns:
-      For each spatial axis of the images, the first entry and the first after the last.
+      For each spatial axis of the images, the first entry that the unit may depend on
+      and the first after the last; twice the same where there is none.
       All of the axis where the site mixes positions in a way that is not known.
 
     Raises:
@@ -56,10 +57,15 @@ def receptive_field(
       [zeiler2014visualizing] shows such parts for the strongest units.
     """
     one = jax.ShapeDtypeStruct((1, *images.shape[1:]), images.dtype)
+    if not 3 <= images.ndim <= 5:
+        raise ValueError(
+            f"`images` has shape {images.shape}; it must be `n h w c`, or have one "
+            f"spatial axis less or more."
+        )
     letters = "dhw"[5 - images.ndim :]
-    found = read(trace(model, one, plain=True)).select(site)
+    found = read(trace(model, one)).select(site)
     places = _places(found.axes if axes is None else axes, site, letters)
-    flat = flatten(trace(lambda x: record(model, x, site)[site], one, plain=True), one)
+    flat = flatten(trace(lambda x: record(model, x, site)[site], one), one)
     activation: Any = flat.jaxpr.outvars[0]
     shape = activation.aval.shape
     sizes = tuple(shape[axis] for axis in places)
@@ -97,7 +103,10 @@ def _reaching(
     low = np.zeros((size, len(shape) - 2), int)
     high = np.broadcast_to(shape[1:-1], low.shape).copy()
     low[:, axis - 1], high[:, axis - 1] = np.arange(size), np.arange(size) + 1
-    reached = Plan(jaxpr, Boxes(low, high)).regions.get(jaxpr.outvars[0], {})
+    regions = Plan(jaxpr, Boxes(low, high)).regions
+    reached = regions.get(jaxpr.outvars[0])
+    if reached is None:
+        return 0, 0
     if site_axis not in reached:
         return 0, size
     span = reached[site_axis]

@@ -6,10 +6,9 @@ representation. Everything here is ordinary tracing: it works under `jit`, `grad
 """
 
 import contextlib
-import contextvars
 import functools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -105,28 +104,8 @@ class Program:
         return jax.tree.unflatten(self.outputs, flat)
 
 
-# Whether models are read as they were before `rewrite`.
-_plain: contextvars.ContextVar[bool] = contextvars.ContextVar("plain", default=False)
-
-
-def reads_plain() -> bool:
-    """Whether the program that is being read is to be as it was before `rewrite`."""
-    return _plain.get()
-
-
-def trace(model: Any, images: Any, *, plain: bool = False) -> Program:
-    """The program of `model` on `images`; abstract images are enough to read it.
-
-    With `plain`, operations that `rewrite` replaced are as they were.
-    """
-    token = _plain.set(plain or _plain.get())
-    try:
-        return _trace(model, images)
-    finally:
-        _plain.reset(token)
-
-
-def _trace(model: Any, images: Any) -> Program:
+def trace(model: Any, images: Any) -> Program:
+    """The program of `model` on `images`; abstract images are enough to read it."""
     refuse_nnx(model)
     leaves, treedef = jax.tree.flatten(model)
     dynamic = [is_array(leaf) for leaf in leaves]
@@ -238,6 +217,19 @@ def run_body(
 ) -> list[Any]:
     """Results of what an equation calls, each equation in it by `evaluate`."""
     return _run(program, operands, {}, evaluate, ())
+
+
+def run_equations(equations: Iterable[Equation], values: dict[Any, Any]) -> None:
+    """Add the results of some equations to the values of variables."""
+    for equation in equations:
+        operands = [value_of(atom, values) for atom in equation.invars]
+        results = run_equation(equation, operands)
+        values.update(zip(equation.outvars, results, strict=True))
+
+
+def value_of(atom: Any, values: dict[Any, Any]) -> Any:
+    """The value of a variable, or of a constant written into the program."""
+    return atom.val if is_literal(atom) else values[atom]
 
 
 @functools.cache

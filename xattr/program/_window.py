@@ -17,10 +17,20 @@ from jax.extend import core
 from jaxtyping import Array, Int, PyTree
 
 from xattr._types import Images, Predictor
-from xattr.program import _regions
 from xattr.program._flat import flatten
-from xattr.program._regions import Border, Cut, Kept, Local, Region, Span
-from xattr.program._trace import is_literal, run_equation, trace
+from xattr.program._regions import local, multiply_adds
+from xattr.program._spans import (
+    Border,
+    Cut,
+    Kept,
+    Local,
+    Region,
+    Span,
+    cuts_of,
+    extents,
+    span,
+)
+from xattr.program._trace import is_literal, run_equation, run_equations, trace
 
 
 class Boxes(NamedTuple):
@@ -49,15 +59,15 @@ class Savings(NamedTuple):
 
 def local_savings(model: Predictor, image: Images, boxes: Boxes) -> Savings:
     """What the local update of one image `1 ...` saves; the image may be abstract."""
-    program = flatten(trace(model, image, plain=True), image)
+    program = flatten(trace(model, image), image)
     plan = Plan(program.jaxpr, boxes)
-    whole = local = 0
+    whole = part = 0
     for equation in program.jaxpr.eqns:
         shapes = [variable.aval.shape for variable in equation.outvars]
-        whole += _regions.multiply_adds(equation, shapes)
+        whole += multiply_adds(equation, shapes)
         parts = [plan.held(v) for v in equation.outvars if v in plan.regions]
-        local += _regions.multiply_adds(equation, parts) if parts else 0
-    return Savings(whole, local)
+        part += multiply_adds(equation, parts) if parts else 0
+    return Savings(whole, part)
 
 
 def local_outputs(
@@ -67,7 +77,7 @@ def local_outputs(
 
     What the changes share is computed here, once.
     """
-    program = trace(model, image, plain=True)
+    program = trace(model, image)
     flat = flatten(program, image)
     plan = Plan(flat.jaxpr, boxes)
     clean = _clean(flat, plan, image)
@@ -94,9 +104,7 @@ class Plan:
         images: Any = jaxpr.invars[0]
         sizes = images.aval.shape[1:]
         self.first: Region = {
-            axis + 1: _regions.span(
-                boxes.low[:, axis], boxes.high[:, axis], sizes[axis]
-            )
+            axis + 1: span(boxes.low[:, axis], boxes.high[:, axis], sizes[axis])
             for axis in range(boxes.low.shape[1])
         }
         self.regions: dict[Any, Region] = {images: self.first}
@@ -109,7 +117,7 @@ class Plan:
 
     def held(self, atom: Any) -> tuple[int, ...]:
         """Shape of what is held of a value."""
-        return _regions.extents(atom.aval.shape, self.regions[atom])
+        return extents(atom.aval.shape, self.regions[atom])
 
     def _add(self, equation: Any) -> None:
         reached = [
@@ -118,13 +126,13 @@ class Plan:
         ]
         if all(each is None for each in reached):
             return
-        local = _regions.local(equation, reached)
+        way = local(equation, reached)
         everything = tuple((place, None) for place in range(len(reached)))
-        for place, kept in local.reads if local else everything:
+        for place, kept in way.reads if way else everything:
             self._read(equation.invars[place], kept)
-        made = local.regions if local else [{}] * len(equation.outvars)
+        made = way.regions if way else [{}] * len(equation.outvars)
         self.regions.update(zip(equation.outvars, made, strict=True))
-        self.steps.append((equation, local))
+        self.steps.append((equation, way))
 
     def _read(self, atom: Any, kept: Kept) -> None:
         # What is held whole is never read clean.
@@ -140,12 +148,9 @@ def _clean(
 ) -> dict[tuple[Any, Kept], Any]:
     """Values of the clean image that changes read, as they are kept."""
     jaxpr = program.jaxpr
-    values = dict(zip(jaxpr.constvars, program.consts, strict=True))
+    values: dict[Any, Any] = dict(zip(jaxpr.constvars, program.consts, strict=True))
     values[jaxpr.invars[0]] = image
-    for equation in jaxpr.eqns:
-        operands = [a.val if is_literal(a) else values[a] for a in equation.invars]
-        results = run_equation(equation, operands)
-        values.update(zip(equation.outvars, results, strict=True))
+    run_equations(jaxpr.eqns, values)
     return {
         (atom, kept): values[atom] if kept is None else kept(values[atom])
         for atom, kept in plan.reads
@@ -169,11 +174,11 @@ def _evaluate(
             return _cut(around, cuts, change)
         return _inserted(around, parts[atom], plan.regions[atom], cuts, kept, change)
 
-    for equation, local in plan.steps:
-        if local is None:
+    for equation, way in plan.steps:
+        if way is None:
             results = run_equation(equation, [part(a, {}) for a in equation.invars])
         else:
-            results = local.evaluate(
+            results = way.evaluate(
                 lambda place, cuts, kept=None, atoms=equation.invars: part(
                     atoms[place], cuts, kept
                 )
@@ -209,31 +214,33 @@ def _inserted(
     """A part among its surroundings, as much of them as the cuts hold."""
     if clean is None:  # all of it is held: there are no surroundings but the border
         return _cut(part if kept is None else kept(part), cuts, change)
-    border = kept.sizes if isinstance(kept, Border) else [(0, 0)] * part.ndim
-    before = [low for low, _ in border]
+    border = kept.sizes if isinstance(kept, Border) else ((0, 0),) * part.ndim
     whole = {
         axis: Cut(np.zeros_like(each.start), clean.shape[axis])
         for axis, each in region.items()
     }
     cuts = whole | cuts
-    if not any(before) and all(
-        axis in region and _same(region[axis], cut) for axis, cut in cuts.items()
-    ):
+    moved_axes = [
+        axis
+        for axis in range(part.ndim)
+        if border[axis] != (0, 0)
+        or (axis in cuts and not (axis in region and _same(region[axis], cuts[axis])))
+    ]
+    if not moved_axes:
         return part
     around = _cut(clean, cuts, change)
     moved, inside = part, jnp.ones((1,) * part.ndim, bool)
-    for axis, size in enumerate(around.shape):
-        if axis not in region and axis not in cuts and not before[axis]:
-            continue
+    for axis in moved_axes:
+        size, length = around.shape[axis], part.shape[axis]
         start = region[axis].start if axis in region else np.zeros(1, int)
         cut = cuts[axis].start if axis in cuts else np.zeros(1, int)
-        offset = _at(start + before[axis] - cut, change)
+        offset = _at(start + border[axis][0] - cut, change)
         entry = np.arange(size, dtype=np.int32) - offset
-        length = part.shape[axis]
         moved = jnp.take(moved, jnp.clip(entry, 0, length - 1), axis=axis)
-        shape = [size if i == axis else 1 for i in range(part.ndim)]
-        here = ((entry >= 0) & (entry < length)).reshape(shape)
-        inside = inside & here
+        here = (entry >= 0) & (entry < length)
+        inside = inside & here.reshape(
+            [size if i == axis else 1 for i in range(part.ndim)]
+        )
     return jnp.where(inside, moved, around)
 
 
@@ -245,13 +252,13 @@ def _replaced(
     image: Any, replacement: Any, region: Region, boxes: Boxes, change: Any
 ) -> Any:
     """The part of the image that is held, with the box replaced."""
-    cuts = _regions.cuts(region)
-    clean, new = _cut(image, cuts, change), _cut(replacement, cuts, change)
+    held = cuts_of(region)
+    clean, new = _cut(image, held, change), _cut(replacement, held, change)
     inside = jnp.ones((1,) * clean.ndim, bool)
     for column in range(boxes.low.shape[1]):
         axis = column + 1
         start = (
-            cuts[axis].start if axis in cuts else np.zeros_like(boxes.low[:, column])
+            held[axis].start if axis in held else np.zeros_like(boxes.low[:, column])
         )
         low = _at(boxes.low[:, column] - start, change)
         high = _at(boxes.high[:, column] - start, change)
