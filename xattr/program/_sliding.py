@@ -117,7 +117,7 @@ def _pool(equation: Any, regions: Sequence[Region | None]) -> Local | None:
     if any(side < 0 for pad in params["padding"] for side in pad):
         return None
     dtype = equation.invars[0].aval.dtype
-    if dtype == bool:
+    if jnp.issubdtype(dtype, jnp.bool_):
         return None
     combine, start = _POOLS[equation.primitive.name]
     fill = start(dtype)
