@@ -1,5 +1,7 @@
 """The local update gives what evaluating every changed image gives."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -37,7 +39,7 @@ def assert_close(found, expected, tolerance=1e-5):
     assert float(jnp.abs(found - expected).max()) <= tolerance * scale
 
 
-def conv(x, kernel, strides=(1, 1), padding="SAME", **options):
+def conv(x, kernel, strides=(1, 1), padding: Any = "SAME", **options):
     return jax.lax.conv_general_dilated(
         x,
         kernel,
@@ -324,7 +326,7 @@ def test_receptive_field_is_where_the_gradient_is(names, unit):
 
 def test_receptive_field_of_vgg():
     model = xattr.from_nnx(models.untrained("vgg16"))
-    images = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
+    images: Any = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
     relus = [
         s
         for s in xattr.sites(model, images)
