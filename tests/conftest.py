@@ -1,5 +1,7 @@
 """Strictness is the default: no promotion of ranks, no silent change of type."""
 
+import itertools
+
 import jax
 import pytest
 from jaxtyping import install_import_hook
@@ -10,6 +12,20 @@ with install_import_hook("xattr", "beartype.beartype"):
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")
+
+
+# Every compiled program holds mappings of memory, of which a process may have only so
+# many: a run of thousands ends in the compiler's death.
+_PROGRAMS_KEPT_FOR = 50
+_tests = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def few_programs():
+    """Forget compiled programs now and then."""
+    yield
+    if next(_tests) % _PROGRAMS_KEPT_FOR == 0:
+        jax.clear_caches()
 
 
 @pytest.fixture

@@ -161,6 +161,7 @@ NEED_AUTOMATIC_AXES = {
     "shapley_cam",
     "integrated_grad_cam",
     "ablation_cam",
+    "occlusion",
     "lime",
     "kernel_shap",
     "hsic",
