@@ -219,11 +219,15 @@ def run_body(
     return _run(program, operands, {}, evaluate, ())
 
 
-def run_equations(equations: Iterable[Equation], values: dict[Any, Any]) -> None:
+def run_equations(
+    equations: Iterable[Equation],
+    values: dict[Any, Any],
+    evaluate: Evaluate = run_equation,
+) -> None:
     """Add the results of some equations to the values of variables."""
     for equation in equations:
         operands = [value_of(atom, values) for atom in equation.invars]
-        results = run_equation(equation, operands)
+        results = evaluate(equation, operands)
         values.update(zip(equation.outvars, results, strict=True))
 
 

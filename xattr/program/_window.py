@@ -7,7 +7,7 @@ all positions on, all is computed. The idea is Krypton's ([nakandala2019incremen
 without its approximations.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +17,7 @@ from jax.extend import core
 from jaxtyping import Array, Int, PyTree
 
 from xattr._types import Images, Predictor
+from xattr.program._convolution import convolution, convolve
 from xattr.program._flat import flatten
 from xattr.program._regions import local, multiply_adds
 from xattr.program._spans import (
@@ -150,11 +151,18 @@ def _clean(
     jaxpr = program.jaxpr
     values: dict[Any, Any] = dict(zip(jaxpr.constvars, program.consts, strict=True))
     values[jaxpr.invars[0]] = image
-    run_equations(jaxpr.eqns, values)
+    run_equations(jaxpr.eqns, values, _whole)
     return {
         (atom, kept): values[atom] if kept is None else kept(values[atom])
         for atom, kept in plan.reads
     }
+
+
+def _whole(equation: Any, operands: Sequence[Any]) -> list[Any]:
+    """Results of one equation, a convolution's in the form that is fastest."""
+    if equation.primitive.name == "conv_general_dilated":
+        return [convolve(operands[0], operands[1], convolution(equation))]
+    return run_equation(equation, operands)
 
 
 def _evaluate(
@@ -176,7 +184,7 @@ def _evaluate(
 
     for equation, way in plan.steps:
         if way is None:
-            results = run_equation(equation, [part(a, {}) for a in equation.invars])
+            results = _whole(equation, [part(a, {}) for a in equation.invars])
         else:
             results = way.evaluate(
                 lambda place, cuts, kept=None, atoms=equation.invars: part(
