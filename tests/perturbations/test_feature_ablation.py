@@ -1,8 +1,12 @@
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import xattr
+from tests import networks
 from tests.oracles import perturbations_features as oracles
 from tests.perturbations import games
 
@@ -35,3 +39,17 @@ def test_tables_are_images_with_one_spatial_axis():
     x = jnp.array([[1.0, 2.0, 4.0]])
     found = xattr.feature_ablation(lambda x: x.sum(1), x[:, :, None], grid=3)
     assert found[..., 0].tolist() == [[1, 2, 4]]
+
+
+@pytest.mark.parametrize(("size", "grid"), [((9, 7), (4, 3)), ((5, 12), (5, 5))])
+def test_cells_are_the_same_as_given_segments(size, grid):
+    """A grid goes by local update, segments by evaluating whole images."""
+    model = networks.tiny_convnet(jax.random.key(0))
+    x = jax.random.normal(jax.random.key(1), (2, *size, 3))
+    owner, num = oracles.cells(size, grid), math.prod(grid)
+    masks = jnp.asarray(owner == np.arange(num)[:, None, None])[None]
+    found, expected = (
+        xattr.feature_ablation(model, x, [0, 2], baseline=0.3, **features)
+        for features in ({"grid": grid}, {"segments": masks})
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)

@@ -10,10 +10,12 @@ from xattr.paths._baselines import Baseline
 from xattr.perturbations._features import (
     Grid,
     Segments,
+    cell_boxes,
     evaluate_coalitions,
     features_of,
     spread,
 )
+from xattr.perturbations._occlude import drops
 
 
 @compiled
@@ -69,20 +71,26 @@ def feature_ablation(
       [kokhlikyan2020captum].
 
     Notes:
-      Captum's method with a `feature_mask`; its features span the whole batch, those
-      here belong to each image.
+      Cells of a grid are replaced by local update, as in `occlusion`. In captum's
+      method with a `feature_mask` features span the whole batch; those here belong to
+      each image.
     """
     del key
     features = features_of(images, grid, segments)
-    scores, _ = evaluate_coalitions(
-        model,
-        images,
-        targets,
-        features,
-        lambda _, index: index[:, None] != jnp.arange(features.num)[None],
-        num=features.num + 1,
-        baseline=baseline,
-        score=score,
-        chunk_size=chunk_size,
-    )
-    return spread(scores[:, -1:] - scores[:, :-1], features, images)
+    if segments is None:
+        boxes = cell_boxes(images, grid)
+        lost = drops(model, images, targets, score, boxes, baseline, chunk_size)
+    else:
+        scores, _ = evaluate_coalitions(
+            model,
+            images,
+            targets,
+            features,
+            lambda _, index: index[:, None] != jnp.arange(features.num)[None],
+            num=features.num + 1,
+            baseline=baseline,
+            score=score,
+            chunk_size=chunk_size,
+        )
+        lost = scores[:, -1:] - scores[:, :-1]
+    return spread(lost, features, images)

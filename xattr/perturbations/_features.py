@@ -1,5 +1,6 @@
 """Features that are switched on and off: the cells of a grid, or given segments."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -8,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Inexact, Int, PyTree
 
+from xattr._checks import check_count
 from xattr._chunking import evaluate_all
-from xattr._counts import check_count
 from xattr._scores import score_and_targets
 from xattr._targets import resolve_targets
 from xattr._types import Images, Predictor, Score
 from xattr.paths._baselines import one_baseline
+from xattr.program import Boxes
 
 Grid = int | Sequence[int]
 Segments = Bool[Array, "#n m ..."]
@@ -149,8 +151,27 @@ def _wide(x: Array) -> Any:
     return jnp.promote_types(x.dtype, jnp.float32)
 
 
+def cell_boxes(images: Images, grid: Grid) -> Boxes:
+    """The cells of a grid over the images, numbered as their features are."""
+    along = _along(images.shape[1:-1], grid)
+    counts = [int(cell[-1]) + 1 for cell in along]
+    index = np.unravel_index(np.arange(math.prod(counts)), counts)
+    pairs = list(zip(along, index, strict=True))
+    low = [np.searchsorted(cell, k, side="left") for cell, k in pairs]
+    high = [np.searchsorted(cell, k, side="right") for cell, k in pairs]
+    return Boxes(np.stack(low, axis=1), np.stack(high, axis=1))
+
+
 def _cells(sizes: Sequence[int], grid: Grid) -> tuple[np.ndarray, int]:
     """The cell that holds each pixel's center, and the number of cells."""
+    along = _along(sizes, grid)
+    counts = [int(cell[-1]) + 1 for cell in along]
+    index = np.ravel_multi_index(np.meshgrid(*along, indexing="ij"), counts)
+    return index.astype(np.int32), math.prod(counts)
+
+
+def _along(sizes: Sequence[int], grid: Grid) -> list[np.ndarray]:
+    """The cell of each pixel along each axis: every cell has some."""
     counts = tuple(grid) if isinstance(grid, Sequence) else (grid,) * len(sizes)
     for count in counts:
         check_count("grid", count, least=0)
@@ -162,12 +183,10 @@ def _cells(sizes: Sequence[int], grid: Grid) -> tuple[np.ndarray, int]:
             f"of cells from 1 to the number of pixels, or one for each of the "
             f"{len(sizes)} spatial axes: `grid={(1,) * len(sizes)}`."
         )
-    along = [
+    return [
         (2 * np.arange(size) + 1) * count // (2 * size)
         for count, size in zip(counts, sizes, strict=True)
     ]
-    index = np.ravel_multi_index(np.meshgrid(*along, indexing="ij"), counts)
-    return index.astype(np.int32), int(np.prod(counts))
 
 
 def _check_segments(images: Images, segments: Any) -> None:

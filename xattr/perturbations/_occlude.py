@@ -1,16 +1,16 @@
-"""Results of a model for every position of an occluding window."""
+"""Scores with boxes of the images filled, and what is lost by it."""
 
-from collections.abc import Callable
-from typing import Any
-
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from xattr._chunking import evaluate_all
 from xattr._scores import score_and_targets
+from xattr._targets import resolve_targets
 from xattr._types import Images, Predictor, Score
 from xattr.paths._baselines import Baseline, one_baseline
 from xattr.perturbations._local_update import results_of_changes
 from xattr.perturbations._windows import Extent, Windows, slide
+from xattr.program import Boxes
 
 
 def positions(images: Images, window: Extent, stride: Extent) -> Windows:
@@ -24,51 +24,44 @@ def positions(images: Images, window: Extent, stride: Extent) -> Windows:
     return slide(images.shape[1:-1], window, stride)
 
 
-def at_every_position(
-    evaluate: Callable[[Images, PyTree], PyTree],
-    images: Images,
-    rows: PyTree,
-    where: Windows,
-    baseline: Baseline,
-    chunk_size: int | None,
-) -> PyTree:
-    """Results for the images with each window replaced, `n` and then the positions.
-
-    `evaluate` takes occluded images and what belongs to each of them.
-    """
-    fill = one_baseline(images, baseline)
-    return results_of_changes(evaluate, images, fill, rows, where.boxes, chunk_size)
-
-
 def occluded_scores(
     model: Predictor,
     images: Images,
     targets: PyTree,
     score: Score,
-    where: Windows,
+    boxes: Boxes,
     baseline: Baseline,
     chunk_size: int | None,
 ) -> Float[Array, "n p"]:
-    """The score with the window at each position."""
+    """The score with each box filled, in single precision at least."""
 
     def evaluate(images: Images, targets: PyTree) -> Float[Array, " m"]:
-        return score_and_targets(score, model(images), targets)[0]
+        scores, _ = score_and_targets(score, model(images), targets)
+        return scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
 
-    return at_every_position(evaluate, images, targets, where, baseline, chunk_size)
+    fill = one_baseline(images, baseline)
+    targets = resolve_targets(model, images, targets, chunk_size)
+    return results_of_changes(evaluate, images, fill, targets, boxes, chunk_size)
 
 
-def clean_scores(
+def drops(
     model: Predictor,
     images: Images,
     targets: PyTree,
     score: Score,
+    boxes: Boxes,
+    baseline: Baseline,
     chunk_size: int | None,
-) -> tuple[Float[Array, " n"], PyTree]:
-    """Scores of the images as they are, and the targets that stay from here on."""
+) -> Float[Array, "n p"]:
+    """What the score loses when each box is filled.
 
-    def evaluate(rows: Any, _: Array) -> tuple[Array, PyTree]:
-        images, targets = rows
-        return score_and_targets(score, model(images), targets)
-
-    scores, found = evaluate_all(evaluate, (images, targets), chunk_size=chunk_size)
-    return scores[:, 0], found[:, 0] if targets is None else targets
+    The image as it is counts as one more change, of nothing, at the cost of one.
+    """
+    low, high = boxes
+    some_and_none = Boxes(
+        np.concatenate([low, low[:1]]), np.concatenate([high, low[:1]])
+    )
+    scores = occluded_scores(
+        model, images, targets, score, some_and_none, baseline, chunk_size
+    )
+    return scores[:, -1:] - scores[:, :-1]

@@ -6,11 +6,7 @@ from xattr._compile import compiled
 from xattr._scores import logit
 from xattr._types import Images, Keys, Predictor, Score
 from xattr.paths._baselines import Baseline
-from xattr.perturbations._occlude import (
-    clean_scores,
-    occluded_scores,
-    positions,
-)
+from xattr.perturbations._occlude import drops, positions
 from xattr.perturbations._windows import Extent, mean_over_windows
 
 
@@ -75,7 +71,6 @@ def occlusion(
     """
     del key
     where = positions(images, window, stride)
-    clean, targets = clean_scores(model, images, targets, score, chunk_size)
-    scores = occluded_scores(model, images, targets, score, where, baseline, chunk_size)
-    drops = (clean[:, None] - scores).reshape(-1, *where.counts)
-    return mean_over_windows(drops, where)[..., None].astype(images.dtype)
+    lost = drops(model, images, targets, score, where.boxes, baseline, chunk_size)
+    maps = mean_over_windows(lost.reshape(-1, *where.counts), where)
+    return maps[..., None].astype(images.dtype)

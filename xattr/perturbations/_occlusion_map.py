@@ -4,7 +4,6 @@ from jaxtyping import Array, Float, PyTree
 
 from xattr._compile import compiled
 from xattr._scores import logit
-from xattr._targets import resolve_targets
 from xattr._types import Images, Keys, Predictor, Score
 from xattr.paths._baselines import Baseline
 from xattr.perturbations._occlude import occluded_scores, positions
@@ -63,6 +62,7 @@ def occlusion_map(
     """
     del key
     where = positions(images, window, stride)
-    targets = resolve_targets(model, images, targets, chunk_size)
-    scores = occluded_scores(model, images, targets, score, where, baseline, chunk_size)
+    scores = occluded_scores(
+        model, images, targets, score, where.boxes, baseline, chunk_size
+    )
     return scores.reshape(-1, *where.counts).astype(images.dtype)

@@ -11,8 +11,9 @@ from xattr._compile import compiled
 from xattr._scores import logit, predicted, score_and_targets
 from xattr._types import Images, Keys, Predictor, Score
 from xattr.cams._site_gradient import Grid, site_and_outputs
-from xattr.paths._baselines import Baseline
-from xattr.perturbations._occlude import at_every_position, positions
+from xattr.paths._baselines import Baseline, one_baseline
+from xattr.perturbations._local_update import results_of_changes
+from xattr.perturbations._occlude import positions
 from xattr.perturbations._windows import Extent
 
 Channel = Int[Array, " n"]
@@ -148,5 +149,6 @@ def occlusion_response(
         return OcclusionResponse(response, scores, predicted(outputs))
 
     rows = (strongest, resolved)
-    maps = at_every_position(evaluate, images, rows, where, baseline, chunk_size)
+    fill = one_baseline(images, baseline)
+    maps = results_of_changes(evaluate, images, fill, rows, where.boxes, chunk_size)
     return OcclusionResponse(*(m.reshape(-1, *where.counts) for m in maps))
