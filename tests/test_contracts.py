@@ -139,6 +139,22 @@ def test_keeps_the_type_of_its_images(case):
         assert maps.dtype == jnp.float64
 
 
+@pytest.mark.slow
+def test_half_precision_is_nearly_full_precision(case):
+    """The map in bfloat16 is that of the same network in float32, to rounding."""
+    half = tiny_convnet(jax.random.key(1), dtype=jnp.bfloat16)
+    wide = jax.tree.map(lambda x: x.astype(jnp.float32), half.params)
+    full = xattr.Model(half.apply, wide)
+    batch = images(2, dtype=jnp.bfloat16)
+    key = key_for(case)
+    maps = case.method(half, batch, TARGETS[:2], key=key)
+    assert maps.dtype == jnp.bfloat16
+    expected = case.method(full, batch.astype(jnp.float32), TARGETS[:2], key=key)
+    for found, wanted in zip(maps.astype(jnp.float32), expected, strict=True):
+        assert bool(jnp.isfinite(found).all())
+        assert np.corrcoef(found.ravel(), wanted.ravel())[0, 1] > 0.98
+
+
 @pytest.mark.parametrize("kind", ["Auto", "Explicit"])
 def test_sharded_images_give_the_same_map(case, model, kind):
     if kind == "Explicit" and case.name in NEED_AUTOMATIC_AXES:

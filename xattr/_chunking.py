@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PyTree
 
-from xattr._counts import check_count
+from xattr._checks import check_count
 from xattr.program import live_bytes
 
 _log = logging.getLogger("xattr")
@@ -197,9 +197,13 @@ def _size_for(each: int, pairs: int, chunk_size: int | None) -> int:
 
 
 def _even(total: int, most: int) -> int:
-    """The smallest part with which no more parts are needed than with the largest."""
-    parts = -(-total // min(most, total))
-    return -(-total // parts)
+    """The part, not below half of the largest, that divides the total with least left.
+
+    What is left over of the last part is computed in vain.
+    """
+    most = min(most, total)
+    sizes = range(most, most // 2, -1)
+    return min(sizes, key=lambda size: -total % size)
 
 
 def _pairs(evaluate: Evaluate, rows: PyTree, index: Array) -> PyTree:

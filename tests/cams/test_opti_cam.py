@@ -97,6 +97,27 @@ def test_a_baseline_moves_with_the_units_of_the_model(key):
     np.testing.assert_allclose(shifted, plain, rtol=1e-3, atol=1e-5)
 
 
+def test_the_mask_is_the_map_enlarged_by_the_rule(key):
+    """One step from the mean of the channels, of a model that sums the masked image."""
+    x = jnp.ones((1, 4, 4, 1))
+    shown = []
+
+    def model(x):
+        jax.debug.callback(lambda x: shown.append(np.asarray(x)), x)
+        grid = jax.nn.relu(x.reshape(1, 2, 2, 2, 2, 1).mean((2, 4)) * corner)
+        return grid.sum((1, 2))
+
+    corner = jnp.array([[1.0, 0.0], [0.0, 2.0]])[None, ..., None]
+    for rule in ("nearest", "bilinear", "align_corners"):
+        shown.clear()
+        found = xattr.opti_cam(
+            model, x, [0], site="relu:0", axes="nhwc", num_steps=1, resize=rule
+        )
+        jax.effects_barrier()
+        mask = xattr.images.min_max(xattr.images.resize(found, (4, 4), method=rule))
+        np.testing.assert_allclose(shown[-1][..., 0], mask, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

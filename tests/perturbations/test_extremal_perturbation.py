@@ -149,6 +149,11 @@ def test_memory_does_not_grow_with_the_steps(key):
         ({"cell_size": 0}, "`cell_size`=0; it must be at least 1"),
         ({"reach": 0}, "`reach`=0; it must be at least 1"),
         ({"num_levels": 1}, "`num_levels`=1; it must be at least 2"),
+        ({"learning_rate": 0.0}, "`learning_rate`=0.0; it must be positive"),
+        ({"momentum": 1.0}, "`momentum`=1.0; it must be at least 0 and less than 1"),
+        ({"area_weight": -1.0}, "`area_weight`=-1.0; it must be at least 0"),
+        ({"area_growth": 0.0}, "`area_growth`=0.0; it must be positive"),
+        ({"max_stddev": 0.0}, "`max_stddev`=0.0; it must be positive"),
         ({"baseline": jnp.ones(2)}, "`baseline` has shape"),
     ],
 )

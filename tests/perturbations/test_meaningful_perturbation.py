@@ -147,6 +147,9 @@ def test_without_jitter_no_key_is_needed(key):
         ({"start": "square"}, "`start`='square'; it must be 'circle' or 'ones'"),
         ({"learning_rate": 0.0}, "`learning_rate`=0.0; it must be positive"),
         ({"mask_stddev": -1.0}, "`mask_stddev`=-1.0; it must be at least 0"),
+        ({"l1_weight": -1.0}, "`l1_weight`=-1.0; it must be at least 0"),
+        ({"tv_weight": float("nan")}, "`tv_weight`=nan; it must be at least 0"),
+        ({"tv_power": 0.0}, "`tv_power`=0.0; it must be positive: `tv_power=3.0`"),
         ({"baseline": jnp.ones(2)}, "`baseline` has shape"),
     ],
 )

@@ -116,3 +116,7 @@ def test_a_score_that_never_varies_gives_zero():
 def test_what_it_refuses():
     with pytest.raises(ValueError, match="`num_designs`=1; it must be at least 2"):
         xattr.sobol(games.additive(1.0), jnp.ones((1, 8, 8, 1)), num_designs=1)
+    with pytest.raises(
+        ValueError, match="make 12544 features.*at most 10600: `grid=8`"
+    ):
+        xattr.sobol(games.additive(1.0), jnp.ones((1, 112, 112, 1)), grid=112)

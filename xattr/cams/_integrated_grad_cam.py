@@ -2,9 +2,9 @@
 
 from jaxtyping import PyTree
 
+from xattr._checks import check_count
 from xattr._chunking import evaluate_all, sum_all
 from xattr._compile import compiled
-from xattr._counts import check_count
 from xattr._scores import logit
 from xattr._targets import resolve_targets
 from xattr._types import Images, Keys, Predictor, Score

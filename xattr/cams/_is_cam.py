@@ -2,8 +2,8 @@
 
 from jaxtyping import PyTree
 
+from xattr._checks import check_count
 from xattr._compile import compiled
-from xattr._counts import check_count
 from xattr._scores import logit
 from xattr._types import Images, Keys, Predictor, Score
 from xattr.cams._masked_scores import masked_scores, softmax_over_channels

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
+from xattr._checks import check_pictures
 from xattr._chunking import evaluate_all
 from xattr._scores import predicted, score_and_targets
 from xattr._types import Images, Keys, Predictor, Score
@@ -51,7 +52,7 @@ def masked_scores(
     keys: Keys | None = None,
 ) -> MaskedScores:
     """Both; enlarged masks and masked images exist one chunk at a time."""
-    _check(images)
+    check_pictures(images)
     activations, targets = _clean(model, images, targets, site, axes, chunk_size)
     rows = (images, one_baseline(images, baseline), targets, activations, keys)
 
@@ -110,12 +111,3 @@ def _clean(
 
     found = evaluate_all(evaluate, (images, targets), chunk_size=chunk_size)
     return found[0][:, 0], found[1][:, 0] if targets is None else targets
-
-
-def _check(images: Images) -> None:
-    if images.ndim != 4:
-        raise ValueError(
-            f"`images` has shape {images.shape}; masks made of a site need images "
-            f"`n h w c`. For channels first, let the model transpose: "
-            f"`lambda x: model(x.transpose(0, 3, 1, 2))`."
-        )

@@ -4,15 +4,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from xattr._checks import check_pictures
 from xattr._chunking import evaluate_all
 from xattr._compile import compiled
-from xattr._counts import check_count
+from xattr._descent import adam
 from xattr._scores import logit, score_and_targets
 from xattr._targets import resolve_targets
 from xattr._types import Images, Keys, Predictor, Score
 from xattr.cams._site_gradient import Grid, Map, finish, site_and_outputs, weighted
-from xattr.images._reduce import min_max
-from xattr.images._resample import resize
+from xattr.images import Resize, min_max
+from xattr.images import resize as resized
 from xattr.paths._baselines import Baseline, one_baseline
 
 
@@ -26,6 +27,7 @@ def opti_cam(
     num_steps: int = 100,
     learning_rate: float = 0.1,
     baseline: Baseline = 0.0,
+    resize: Resize = "bilinear",
     axes: str | None = None,
     score: Score = logit,
     chunk_size: int | None = None,
@@ -53,6 +55,8 @@ def opti_cam(
       baseline: what is seen where the mask is 0, in the units of the images: a number,
         a color, or images that broadcast to `images`. Zero, black for models that take
         RGB in [0, 1], is the authors' choice.
+      resize: how the map is enlarged, `bilinear`, `align_corners` or `nearest`; see
+        `xattr.images.resize`.
       axes: which axis of the site is which, as a permutation of `nhwc`; read from the
         model when None.
       score: scalar being maximized.
@@ -92,7 +96,7 @@ def opti_cam(
       A mask of one value, on which theirs divides by zero, hides the whole image here.
     """
     del key
-    _check(images, num_steps, learning_rate)
+    check_pictures(images)
     fills = one_baseline(images, baseline)
     targets = resolve_targets(model, images, targets, chunk_size)
 
@@ -100,14 +104,14 @@ def opti_cam(
         images, targets, fills = rows
         channels = _channels(model, images, site, axes)
 
-        def loss(u: Float[Array, "n d"]) -> Array:
-            maps = resize(_combined(channels, u), images.shape[1:3])
+        def loss(u: Float[Array, "n d"], _: Array) -> Array:
+            maps = resized(_combined(channels, u), images.shape[1:3], method=resize)
             mask = min_max(maps)[..., None].astype(images.dtype)
             outputs = model(fills + mask * (images - fills))
             return -score_and_targets(score, outputs, targets)[0].sum()
 
         start = jnp.full_like(channels[:, 0, 0], 0.5)
-        found = _descend(loss, start, num_steps, learning_rate)
+        found = adam(loss, start, num_steps=num_steps, learning_rate=learning_rate)
         return finish(_combined(channels, found), True, images)
 
     rows = images, targets, fills
@@ -129,32 +133,3 @@ def _combined(channels: Grid, u: Float[Array, "n d"]) -> Map:
     """
     scale = jax.nn.logsumexp(u, axis=1, keepdims=True)
     return weighted(channels, jnp.exp(u - jax.lax.stop_gradient(scale)))
-
-
-def _descend(loss, start: Array, num_steps: int, learning_rate: float) -> Array:
-    """Where Adam arrives."""
-    import optax
-
-    adam = optax.adam(learning_rate)
-
-    def step(state, _):
-        u, moments = state
-        change, moments = adam.update(jax.grad(loss)(u), moments)
-        return (u + change, moments), None
-
-    (found, _), _ = jax.lax.scan(step, (start, adam.init(start)), length=num_steps)
-    return found
-
-
-def _check(images: Images, num_steps: int, learning_rate: float) -> None:
-    if images.ndim != 4:
-        raise ValueError(
-            f"`images` has shape {images.shape}; only images `n h w c` can be masked "
-            f"by a map. For one image use `images[None]`."
-        )
-    check_count("num_steps", num_steps, least=0)
-    if learning_rate <= 0:
-        raise ValueError(
-            f"`learning_rate`={learning_rate}; it must be positive: "
-            f"`learning_rate=0.1`."
-        )

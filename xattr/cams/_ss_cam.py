@@ -3,8 +3,8 @@
 import jax
 from jaxtyping import PyTree
 
+from xattr._checks import check_count, check_not_negative
 from xattr._compile import compiled
-from xattr._counts import check_count
 from xattr._keys import per_image
 from xattr._noise import fold
 from xattr._scores import logit
@@ -90,10 +90,7 @@ def ss_cam(
       before. The paper's second form, noise on the image, is not offered.
     """
     check_count("num_samples", num_samples)
-    if stddev < 0:
-        raise ValueError(
-            f"`stddev`={stddev}; it must be at least 0, where masks reach from 0 to 1."
-        )
+    check_not_negative("stddev", stddev, 2.0)
 
     def noisy(masks, keys, index):
         noise = jax.vmap(

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from xattr._counts import check_count
+from xattr._checks import check_count
 
 Enlarge = Literal["mirrored", "bilinear", "nearest"]
 

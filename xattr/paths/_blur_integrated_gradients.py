@@ -2,9 +2,9 @@
 
 from jaxtyping import Array, Float, PyTree
 
+from xattr._checks import check_count, check_positive
 from xattr._chunking import sum_all
 from xattr._compile import compiled
-from xattr._counts import check_count
 from xattr._scores import gradient_of_score, logit
 from xattr._targets import resolve_targets
 from xattr._types import Keys, Predictor, Score
@@ -78,8 +78,7 @@ def blur_integrated_gradients(
             f"`images` has shape {images.shape}; only images `n h w c` can be blurred."
         )
     check_count("num_steps", num_steps)
-    if max_stddev <= 0:
-        raise ValueError(f"`max_stddev`={max_stddev}; it must be positive.")
+    check_positive("max_stddev", max_stddev, 50.0)
     rows = images, resolve_targets(model, images, targets, chunk_size)
 
     def evaluate(rows, index):

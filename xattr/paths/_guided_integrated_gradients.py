@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from xattr._checks import check_count, check_not_negative
 from xattr._chunking import sum_all
 from xattr._compile import compiled
-from xattr._counts import check_count
 from xattr._scores import gradient_of_score, logit
 from xattr._targets import resolve_targets
 from xattr._types import Images, Keys, Predictor, Score
@@ -183,7 +183,4 @@ def _check(num_steps: int, fraction: float, max_distance: float) -> None:
         raise ValueError(
             f"`fraction`={fraction}; it must be in (0, 1], such as the paper's 0.25."
         )
-    if max_distance < 0:
-        raise ValueError(
-            f"`max_distance`={max_distance}; it must be at least 0, such as 0.02."
-        )
+    check_not_negative("max_distance", max_distance, 0.02)

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
-from xattr._counts import check_count
+from xattr._checks import check_count
 
 Rule = Literal["midpoint", "gauss_legendre", "trapezoid", "right"]
 

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from xattr._checks import check_count
 from xattr._chunking import evaluate_all
 from xattr._compile import compiled
-from xattr._counts import check_count
 from xattr._scores import logit
 from xattr._types import Keys, Predictor, Score
 from xattr.paths._baselines import Baseline

@@ -7,9 +7,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from xattr._checks import (
+    check_count,
+    check_not_negative,
+    check_pictures,
+    check_positive,
+)
 from xattr._chunking import evaluate_all
 from xattr._compile import compiled
-from xattr._counts import check_count
 from xattr._scores import logit, score_and_targets
 from xattr._targets import resolve_targets
 from xattr._types import Images, Keys, Predictor, Score
@@ -116,7 +121,16 @@ def extremal_perturbation(
       normalized image; here nothing is outside.
     """
     del key
-    _check(images, area, game, num_steps, cell_size, reach, num_levels)
+    _check(area, game, momentum)
+    check_pictures(images)
+    check_count("num_steps", num_steps, least=0)
+    check_count("cell_size", cell_size)
+    check_count("reach", reach)
+    check_count("num_levels", num_levels, least=2)
+    check_positive("learning_rate", learning_rate, 0.01)
+    check_not_negative("area_weight", area_weight, 300.0)
+    check_positive("area_growth", area_growth, 1.0035)
+    check_positive("max_stddev", max_stddev, 20.0)
     fills = None if baseline is None else one_baseline(images, baseline)
     targets = resolve_targets(model, images, targets, chunk_size)
     height, width = images.shape[1:3]
@@ -234,20 +248,7 @@ def _descend(
     return found
 
 
-def _check(
-    images: Images,
-    area: float,
-    game: Game,
-    num_steps: int,
-    cell_size: int,
-    reach: int,
-    num_levels: int,
-) -> None:
-    if images.ndim != 4:
-        raise ValueError(
-            f"`images` has shape {images.shape}; only images `n h w c` can be masked. "
-            f"For one image use `images[None]`."
-        )
+def _check(area: float, game: Game, momentum: float) -> None:
     if not 0 < area < 1:
         raise ValueError(
             f"`area`={area}; it must be between 0 and 1, a share of the image: "
@@ -255,7 +256,8 @@ def _check(
         )
     if game not in get_args(Game):
         raise ValueError(f"`game`={game!r}; it must be 'preserve', 'delete' or 'dual'.")
-    check_count("num_steps", num_steps, least=0)
-    check_count("cell_size", cell_size)
-    check_count("reach", reach)
-    check_count("num_levels", num_levels, least=2)
+    if not 0 <= momentum < 1:
+        raise ValueError(
+            f"`momentum`={momentum}; it must be at least 0 and less than 1: "
+            f"`momentum=0.9`."
+        )

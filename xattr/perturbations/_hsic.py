@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from xattr._checks import check_count
 from xattr._chunking import evaluate_all
 from xattr._compile import compiled
-from xattr._counts import check_count
 from xattr._keys import per_image
 from xattr._scores import logit
 from xattr._types import Images, Keys, Predictor, Score

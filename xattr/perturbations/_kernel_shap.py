@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from xattr._checks import check_count
 from xattr._compile import compiled
-from xattr._counts import check_count
 from xattr._keys import per_image
 from xattr._noise import fold
 from xattr._scores import logit

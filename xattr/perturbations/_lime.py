@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from xattr._checks import check_count, check_positive
 from xattr._compile import compiled
-from xattr._counts import check_count
 from xattr._keys import per_image
 from xattr._noise import fold
 from xattr._scores import logit
@@ -98,8 +98,8 @@ def lime(
       penalty of 0.01, 25 samples, and no sample that is the image itself.
     """
     check_count("num_samples", num_samples)
-    _check_positive("kernel_width", kernel_width, 0.25)
-    _check_positive("alpha", alpha, 1.0)
+    check_positive("kernel_width", kernel_width, 0.25)
+    check_positive("alpha", alpha, 1.0)
     features = features_of(images, grid, segments)
 
     def shown(keys: Keys, index: Int[Array, " pairs"]) -> Bool[Array, "pairs m"]:
@@ -145,8 +145,3 @@ def _ridge(
 
 def _any(segments: Segments) -> Bool[Array, "n m"]:
     return segments.any(tuple(range(2, segments.ndim)))
-
-
-def _check_positive(name: str, value: float, default: float) -> None:
-    if not value > 0:
-        raise ValueError(f"`{name}`={value}; it must be positive: `{name}={default}`.")

@@ -7,17 +7,24 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
+from xattr._checks import (
+    check_count,
+    check_not_negative,
+    check_pictures,
+    check_positive,
+)
 from xattr._chunking import evaluate_all
 from xattr._compile import compiled
-from xattr._counts import check_count
+from xattr._descent import adam
 from xattr._keys import per_image
 from xattr._noise import fold
 from xattr._scores import probability, score_and_targets
 from xattr._targets import resolve_targets
 from xattr._types import Images, Keys, Predictor, Score
+from xattr.images import Resize
+from xattr.images import resize as resized
 from xattr.images._baselines import blurred
 from xattr.images._blur import gaussian_blur
-from xattr.images._resample import resize
 from xattr.paths._baselines import Baseline, one_baseline
 from xattr.perturbations._circle import smallest_circle
 
@@ -41,6 +48,7 @@ def meaningful_perturbation(
     tv_power: float = 3.0,
     start: Start = "circle",
     baseline: Baseline | None = None,
+    resize: Resize = "nearest",
     score: Score = probability,
     chunk_size: int | None = None,
     key: Keys | None = None,
@@ -74,6 +82,8 @@ def meaningful_perturbation(
       baseline: what replaces the pixels, in the units of the images: a number, a color,
         or images that broadcast to `images`; when None, the image blurred by a
         Gaussian of 10 pixels, as `xattr.images.blurred` has it.
+      resize: how the mask is enlarged before its blur, `nearest`, into squares,
+        `bilinear` or `align_corners`; see `xattr.images.resize`.
       score: scalar being minimized. The weights of the other terms are made for a
         probability.
       chunk_size: images held in memory at once; chosen to fit when None.
@@ -109,7 +119,15 @@ def meaningful_perturbation(
       5 pixels apart whatever the size; here radii scale with the image. Shifts are cuts
       from images that are larger by `jitter` pixels, as there.
     """
-    _check(images, num_steps, learning_rate, cell_size, mask_stddev, jitter, start)
+    check_pictures(images)
+    check_count("cell_size", cell_size)
+    check_count("jitter", jitter, least=0)
+    check_not_negative("mask_stddev", mask_stddev, 5.0)
+    check_not_negative("l1_weight", l1_weight, 1e-4)
+    check_not_negative("tv_weight", tv_weight, 1e-2)
+    check_positive("tv_power", tv_power, 3.0)
+    if start not in get_args(Start):
+        raise ValueError(f"`start`={start!r}; it must be 'circle' or 'ones'.")
     n = images.shape[0]
     fills = blurred(images) if baseline is None else one_baseline(images, baseline)
     targets = resolve_targets(model, images, targets, chunk_size)
@@ -121,7 +139,8 @@ def meaningful_perturbation(
         shifted = _shifts(images, fills, keys, jitter)
 
         def enlarged(mask: Mask) -> Float[Array, "n h w"]:
-            squares = jnp.repeat(jnp.repeat(mask, cell_size, 1), cell_size, 2)
+            size = mask.shape[1] * cell_size, mask.shape[2] * cell_size
+            squares = resized(mask, size, method=resize)
             return gaussian_blur(
                 squares[:, : images.shape[1], : images.shape[2]], mask_stddev
             )
@@ -136,7 +155,13 @@ def meaningful_perturbation(
                 + tv_weight * _slopes(mask, tv_power)
             )
 
-        found = _descend(loss, masks, num_steps, learning_rate)
+        found = adam(
+            loss,
+            masks,
+            num_steps=num_steps,
+            learning_rate=learning_rate,
+            project=lambda mask: jnp.clip(mask, 0, 1),
+        )
         return jnp.clip(enlarged(1 - found), 0, 1)[..., None].astype(images.dtype)
 
     rows = images, targets, fills, masks, keys
@@ -162,7 +187,7 @@ def _first(
         one = jnp.ones_like(images[:, :1, :1, 0], dtype)
         return jnp.broadcast_to(one, (images.shape[0], *cells))
     circle = smallest_circle(model, images, targets, fills, score, chunk_size)
-    return resize(circle, cells, method="nearest").astype(dtype)
+    return resized(circle, cells, method="nearest").astype(dtype)
 
 
 def _shifts(
@@ -173,7 +198,7 @@ def _shifts(
         return lambda t: (images, fills)
     height, width = images.shape[1:3]
     both = jnp.concatenate([images, fills], axis=-1)
-    larger = resize(both, (height + jitter, width + jitter))
+    larger = resized(both, (height + jitter, width + jitter))
 
     def shifted(t: Array) -> list[Array]:
         own = fold(keys, jnp.full(keys.shape, t))
@@ -202,54 +227,3 @@ def _slopes(mask: Mask, power: float) -> Array:
     # A root has no derivative at zero.
     flat = square == 0
     return jnp.where(flat, 0, jnp.where(flat, 1, square) ** (power / 2)).sum()
-
-
-def _descend(
-    loss: Callable[[Mask, Array], Array],
-    start: Mask,
-    num_steps: int,
-    learning_rate: float,
-) -> Mask:
-    """Where Adam arrives, within [0, 1]."""
-    import optax
-
-    adam = optax.adam(learning_rate)
-
-    def step(state, t):
-        mask, moments = state
-        change, moments = adam.update(jax.grad(loss)(mask, t), moments)
-        return (jnp.clip(mask + change, 0, 1), moments), None
-
-    state = start, adam.init(start)
-    (found, _), _ = jax.lax.scan(step, state, jnp.arange(num_steps))
-    return found
-
-
-def _check(
-    images: Images,
-    num_steps: int,
-    learning_rate: float,
-    cell_size: int,
-    mask_stddev: float,
-    jitter: int,
-    start: Start,
-) -> None:
-    if images.ndim != 4:
-        raise ValueError(
-            f"`images` has shape {images.shape}; only images `n h w c` can be masked. "
-            f"For one image use `images[None]`."
-        )
-    check_count("num_steps", num_steps, least=0)
-    check_count("cell_size", cell_size)
-    check_count("jitter", jitter, least=0)
-    if start not in get_args(Start):
-        raise ValueError(f"`start`={start!r}; it must be 'circle' or 'ones'.")
-    if learning_rate <= 0:
-        raise ValueError(
-            f"`learning_rate`={learning_rate}; it must be positive: "
-            f"`learning_rate=0.1`."
-        )
-    if mask_stddev < 0:
-        raise ValueError(
-            f"`mask_stddev`={mask_stddev}; it must be at least 0, in pixels."
-        )

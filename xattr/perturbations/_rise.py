@@ -2,9 +2,9 @@
 
 from jaxtyping import Array, Float, PyTree
 
+from xattr._checks import check_count
 from xattr._chunking import sum_all
 from xattr._compile import compiled
-from xattr._counts import check_count
 from xattr._keys import per_image
 from xattr._noise import fold
 from xattr._scores import probability, score_and_targets

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
+from xattr._checks import check_count
 from xattr._compile import compiled
-from xattr._counts import check_count
 from xattr._keys import per_image
 from xattr._noise import fold
 from xattr._scores import logit

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
+from xattr._checks import check_count
 from xattr._compile import compiled
-from xattr._counts import check_count
 from xattr._keys import per_image
 from xattr._scores import logit
 from xattr._types import Images, Keys, Predictor, Score
@@ -69,8 +69,9 @@ def sobol(
 
     Raises:
       TypeError: if `segments` is no array of booleans, or a count no whole number.
-      ValueError: if `num_designs` < 2, there are more cells than pixels, the segments
-        do not fit the images, or the baseline does not broadcast to them.
+      ValueError: if `num_designs` < 2, there are more cells than pixels or more than
+        10600 features, the segments do not fit the images, or the baseline does not
+        broadcast to them.
 
     Example:
       >>> import jax.numpy as jnp
@@ -118,6 +119,12 @@ def _sequence(num: int, dimension: int) -> Float[Array, "num dimension"]:
     """The Sobol sequence without its first point, a constant of the program."""
     from scipy.stats import qmc
 
+    if dimension > qmc.Sobol.MAXDIM:
+        raise ValueError(
+            f"`grid` or `segments` make {dimension // 2} features; the Sobol sequence "
+            f"has points for at most {qmc.Sobol.MAXDIM // 2}: `grid=8`, or fewer "
+            f"segments."
+        )
     points = qmc.Sobol(dimension, scramble=False).fast_forward(1).random(num)
     return jnp.asarray(points.astype(np.float32))
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Inexact
 
-from xattr._counts import check_count
+from xattr._checks import check_count
 from xattr.program import Boxes
 
 Extent = int | Sequence[int]
