@@ -38,7 +38,6 @@ class Contest(NamedTuple):
       random: maps are drawn, so that there is nothing to compare.
       layouts: of the peer.
       warm: run once before the clock; off where a run takes minutes.
-      extra: only with `--all`, for what takes many minutes.
       quick: options in a smoke run; `network` among them.
     """
 
@@ -56,7 +55,6 @@ class Contest(NamedTuple):
     random: bool = False
     layouts: tuple[str, ...] = _LAYOUTS
     warm: bool = True
-    extra: bool = False
     quick: Mapping[str, Any] = {}
 
 
@@ -74,8 +72,7 @@ def main(
     chosen = [
         _quick(contest) if given.quick else contest
         for contest in contests
-        if (given.all or not contest.extra)
-        and given.only in f"{contest.network} {contest.method}"
+        if given.only in f"{contest.network} {contest.method}"
     ]
     if not chosen:
         raise SystemExit(f"`--only {given.only}` leaves nothing of {name}.")
@@ -112,7 +109,6 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     """Return the options of a contest."""
     parser = _report.arguments(description)
     parser.add_argument("--only", default="", help="part of `network method`")
-    parser.add_argument("--all", action="store_true", help="rows of many minutes too")
     parser.add_argument("--quick", action="store_true", help="smoke run, no figures")
     parser.add_argument("--rounds", type=int, help="turns of each candidate")
     parser.add_argument("--threads", type=int, default=THREADS)

@@ -12,8 +12,8 @@ The decomposition leaves the sign of a map open: pictures of either sign are com
 and the nearer one counts.
 """
 
-from benchmarks._contest import Contest, main
-from benchmarks._worker import Build
+from benchmarks._cam_contest import cam
+from benchmarks._contest import main
 
 LEAST = 2.0
 CLAIM = (
@@ -21,25 +21,13 @@ CLAIM = (
     "pytorch-grad-cam"
 )
 
-
-def _contest(network: str, rounds: int, least: float | None) -> Contest:
-    options = {"name": "eigen_cam", "site": True, "center": True}
-    # Without the rectifier, the other sign can still be taken.
-    options |= {"relu": False, "compare": "either sign"}
-    return Contest(
-        network,
-        "Eigen-CAM",
-        "pytorch-grad-cam",
-        Build("benchmarks._ours", "method", options),
-        Build("benchmarks._pytorch_grad_cam_timed", "cam", {"name": "EigenCAM"}),
-        batch=16,
-        rounds=rounds,
-        most_difference=1e-3,
-        least=least,
-    )
-
-
-CONTESTS = [_contest("resnet50", 5, LEAST), _contest("mobilenet_v2", 9, None)]
+_METHOD = ("Eigen-CAM", "eigen_cam", "EigenCAM")
+# Without the rectifier, the other sign can still be taken.
+_SETTINGS = {"batch": 16, "center": True, "relu": False, "compare": "either sign"}
+CONTESTS = [
+    cam("resnet50", *_METHOD, 5, least=LEAST, **_SETTINGS),
+    cam("mobilenet_v2", *_METHOD, 9, **_SETTINGS),
+]
 
 
 if __name__ == "__main__":

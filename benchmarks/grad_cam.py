@@ -15,8 +15,8 @@ followed by the same, within one program, is a row of its own. Maps are compared
 pictures.
 """
 
-from benchmarks._contest import Contest, main
-from benchmarks._worker import Build
+from benchmarks._cam_contest import cam
+from benchmarks._contest import main
 
 MOST = 1.1
 LEAST = 2.0
@@ -25,36 +25,13 @@ CLAIM = (
     f"least {LEAST} x the images per second of pytorch-grad-cam"
 )
 
-
-def _contest(
-    network: str,
-    rounds: int,
-    *,
-    batch: int = 16,
-    pictures: bool = False,
-    least: float | None = None,
-    most: float | None = None,
-) -> Contest:
-    options = {"name": "grad_cam", "site": True, "compare": "pictures"}
-    return Contest(
-        network,
-        "Grad-CAM, as pictures" if pictures else "Grad-CAM",
-        "pytorch-grad-cam",
-        Build("benchmarks._ours", "method", {**options, "pictures": pictures}),
-        Build("benchmarks._pytorch_grad_cam_timed", "cam", {"name": "GradCAM"}),
-        batch=batch,
-        rounds=rounds,
-        most_difference=1e-3,
-        least=least,
-        most_forward=most,
-    )
-
-
+_METHOD = ("Grad-CAM", "grad_cam", "GradCAM")
+_PICTURES = ("Grad-CAM, as pictures", *_METHOD[1:])
 CONTESTS = [
-    _contest("resnet50", 15, least=LEAST, most=MOST),
-    _contest("resnet50", 5, pictures=True),
-    _contest("vgg16", 3, batch=8),
-    _contest("mobilenet_v2", 15),
+    cam("resnet50", *_METHOD, 15, batch=16, least=LEAST, most_forward=MOST),
+    cam("resnet50", *_PICTURES, 5, batch=16, pictures=True),
+    cam("vgg16", *_METHOD, 3, batch=8),
+    cam("mobilenet_v2", *_METHOD, 15, batch=16),
 ]
 
 

@@ -5,8 +5,8 @@
 Hardware: any Linux; 2 cores. Time: about 20 minutes.
 Expected: on ResNet-50, 8 images at 224 x 224, `chunk_size` left to the library, the
 peak of a process that takes `score_cam` is at most 3 GB: the interpreter, the
-parameters and the compiler included. What `score_cam`, `rise` and
-`integrated_gradients` need beyond their compiled program is at most 1.5 times the
+parameters and the compiler included. What `score_cam`, `rise`,
+`integrated_gradients` and `occlusion` need beyond their compiled program is at most 1.5 times the
 estimate by which their chunks are sized. The exit code is 1 otherwise.
 
 Each method has a process of its own. Its peak is the high-water mark of the resident
@@ -39,10 +39,10 @@ from xattr.models import load
 
 MOST_BYTES = 3e9
 MOST_RATIO = 1.5
-METHODS = ("score_cam", "rise", "integrated_gradients")
+METHODS = ("score_cam", "rise", "integrated_gradients", "occlusion")
 CLAIM = (
     f"Score-CAM of ResNet-50's 2048 channels on 8 images takes at most "
-    f"{MOST_BYTES / 1e9:.0f} GB, and it, RISE and integrated gradients at most "
+    f"{MOST_BYTES / 1e9:.0f} GB, and it, RISE, integrated gradients and occlusion at most "
     f"{MOST_RATIO} x the estimate that their chunks are sized by"
 )
 _MIB = 2**20
@@ -82,6 +82,7 @@ def method(name: str, site: str) -> Callable[..., Any]:
         "score_cam": partial(xattr.score_cam, site=site),
         "rise": partial(xattr.rise, num_masks=256, key=key),
         "integrated_gradients": partial(xattr.integrated_gradients, num_steps=64),
+        "occlusion": partial(xattr.occlusion, window=32, stride=16),
     }[name]
 
 

@@ -3,7 +3,7 @@
     make peers
     .venv-peers/bin/python -m benchmarks.perturbation_sampling --data DIR
 
-Hardware: 2 cores with nothing else running on them. Time: about 4 minutes.
+Hardware: 2 cores with nothing else running on them. Time: about 6 minutes.
 Expected, one image at 224 x 224, both sides with 2 threads: with 16 samples,
 SmoothGrad and GradientSHAP (noise of 0.1), and with 64 samples on 8 x 8 cells, LIME and
 KernelSHAP, each at least as fast as captum's in torch's default layout, with the best
@@ -55,7 +55,11 @@ def _contests(network: str, rounds: int) -> list[Contest]:
     ]
 
 
-CONTESTS = [*_contests("resnet50", 3), *_contests("mobilenet_v2", 5)]
+CONTESTS = [
+    *_contests("resnet50", 3),
+    *_contests("vgg16", 1),
+    *_contests("mobilenet_v2", 5),
+]
 
 
 if __name__ == "__main__":
