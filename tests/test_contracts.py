@@ -178,6 +178,7 @@ NEED_AUTOMATIC_AXES = {
     "integrated_grad_cam",
     "ablation_cam",
     "occlusion",
+    "feature_ablation",
     "lime",
     "kernel_shap",
     "hsic",

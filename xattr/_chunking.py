@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, PyTree
 
 from xattr._checks import check_count
-from xattr.program import live_bytes
+from xattr.program import hoist, live_bytes
 
 _log = logging.getLogger("xattr")
 
@@ -45,14 +45,15 @@ def evaluate_all(
       ValueError: if `chunk_size` is less than 1.
     """
     block, width = _chunk_shape(evaluate, rows, num, chunk_size)
+    pairs = _hoisted(evaluate, rows, num, block, width)
 
     def of_block(rows: PyTree) -> PyTree:
         if width == num:
-            return _pairs(evaluate, rows, jnp.arange(num))
+            return pairs(rows, jnp.arange(num))
 
         def step(_: None, start: Array) -> tuple[None, PyTree]:
             index = jnp.minimum(start + jnp.arange(width), num - 1)
-            return None, _pairs(evaluate, rows, index)
+            return None, pairs(rows, index)
 
         _, parts = jax.lax.scan(step, None, jnp.arange(0, num, width))
         return jax.tree.map(lambda x: _joined(jnp.moveaxis(x, 0, 1), 1, num), parts)
@@ -69,11 +70,12 @@ def sum_all(
     precision. Arguments and errors as for `evaluate_all`.
     """
     block, width = _chunk_shape(evaluate, rows, num, chunk_size)
+    pairs = _hoisted(evaluate, rows, num, block, width)
 
     def of_block(rows: PyTree) -> PyTree:
         def part(start: Array) -> PyTree:
             index = start + jnp.arange(width)
-            results = _pairs(evaluate, rows, jnp.minimum(index, num - 1))
+            results = pairs(rows, jnp.minimum(index, num - 1))
             return jax.tree.map(lambda x: _masked_sum(x, index < num), results)
 
         def step(sums: PyTree, start: Array) -> tuple[PyTree, None]:
@@ -138,6 +140,7 @@ def evaluate_sharing(
         evaluate = jax.vmap(share(row))
         if width == num:
             return evaluate(jnp.arange(num))
+        evaluate = hoist(evaluate, _indices(width))
 
         def step(_: None, start: Array) -> tuple[None, PyTree]:
             return None, evaluate(jnp.minimum(start + jnp.arange(width), num - 1))
@@ -204,6 +207,27 @@ def _even(total: int, most: int) -> int:
     most = min(most, total)
     sizes = range(most, most // 2, -1)
     return min(sizes, key=lambda size: -total % size)
+
+
+def _hoisted(
+    evaluate: Evaluate, rows: PyTree, num: int, block: int, width: int
+) -> Callable[[PyTree, Array], PyTree]:
+    """Results of the pairs of a chunk, what all chunks share computed before them."""
+
+    def pairs(rows: PyTree, index: Array) -> PyTree:
+        return _pairs(evaluate, rows, index)
+
+    n = jax.tree.leaves(rows)[0].shape[0]
+    if block == n and width == num:
+        return pairs
+    some = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct((block, *x.shape[1:]), x.dtype), rows
+    )
+    return hoist(pairs, some, _indices(width))
+
+
+def _indices(width: int) -> jax.ShapeDtypeStruct:
+    return jax.eval_shape(lambda: jnp.arange(width))
 
 
 def _pairs(evaluate: Evaluate, rows: PyTree, index: Array) -> PyTree:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from xattr._checks import check_count, check_positive
+from xattr.program import hoist
 
 # What is optimized, and the number of the step -> what is minimized.
 Loss = Callable[[Array, Array], Array]
@@ -26,10 +27,11 @@ def adam(
     check_count("num_steps", num_steps, least=0)
     check_positive("learning_rate", learning_rate, 0.1)
     rule = optax.adam(learning_rate)
+    gradient = hoist(jax.grad(loss), start, jnp.zeros((), int))
 
     def step(state, t):
         found, moments = state
-        change, moments = rule.update(jax.grad(loss)(found, t), moments)
+        change, moments = rule.update(gradient(found, t), moments)
         return (project(found + change), moments), None
 
     state = start, rule.init(start)

@@ -21,6 +21,7 @@ from xattr._types import Images, Keys, Predictor, Score
 from xattr.images._blur import gaussian_blur
 from xattr.paths._baselines import Baseline, one_baseline
 from xattr.perturbations._smooth_mask import Cells, Frame, SmoothMask
+from xattr.program import hoist
 
 Game = Literal["preserve", "delete", "dual"]
 Mask = Float[Array, "n h w"]
@@ -235,10 +236,11 @@ def _descend(
     momentum: float,
 ) -> Cells:
     """Where gradient steps with momentum and dampening arrive, within [0, 1]."""
+    slope = hoist(jax.grad(loss), start, jnp.zeros((), int))
 
     def step(state, t):
         heights, velocity = state
-        gradient = jax.grad(loss)(heights, t)
+        gradient = slope(heights, t)
         mean = momentum * velocity + (1 - momentum) * gradient
         velocity = jnp.where(t == 0, gradient, mean)
         return (jnp.clip(heights - learning_rate * velocity, 0, 1), velocity), None

@@ -3,6 +3,7 @@
 from xattr.program._above import Split, split_at
 from xattr.program._affine import affine_above
 from xattr.program._edit import Perturbed, edit, perturb, record
+from xattr.program._hoist import hoist
 from xattr.program._memory import live_bytes
 from xattr.program._receptive_field import receptive_field
 from xattr.program._rewrite import rewrite
@@ -22,6 +23,7 @@ __all__ = [
     "Split",
     "affine_above",
     "edit",
+    "hoist",
     "live_bytes",
     "local_outputs",
     "local_savings",
