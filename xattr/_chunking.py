@@ -135,6 +135,8 @@ def evaluate_sharing(
     size = _size_for(each, n * num, chunk_size)
     width = _even(num, min(num, size))
     block = _even(n, max(1, min(block, size // num)))
+    if shared:
+        _log.info("%.1f MiB are computed once for a whole loop", block * shared / 2**20)
 
     def of_row(row: PyTree) -> PyTree:
         evaluate = jax.vmap(share(row))

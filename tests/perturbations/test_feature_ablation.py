@@ -1,3 +1,4 @@
+import functools
 import math
 
 import jax
@@ -48,8 +49,7 @@ def test_cells_are_the_same_as_given_segments(size, grid):
     x = jax.random.normal(jax.random.key(1), (2, *size, 3))
     owner, num = oracles.cells(size, grid), math.prod(grid)
     masks = jnp.asarray(owner == np.arange(num)[:, None, None])[None]
-    found, expected = (
-        xattr.feature_ablation(model, x, [0, 2], baseline=0.3, **features)
-        for features in ({"grid": grid}, {"segments": masks})
-    )
+    method = functools.partial(xattr.feature_ablation, baseline=0.3)
+    found = method(model, x, [0, 2], grid=grid)
+    expected = method(model, x, [0, 2], segments=masks)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)

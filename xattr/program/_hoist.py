@@ -4,6 +4,7 @@ XLA leaves in a loop what it computes of the parameters: on a CPU each of its tu
 transforms every kernel again.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ from xattr.program._trace import (
     run_equations,
     value_of,
 )
+
+_log = logging.getLogger("xattr")
 
 # What is kept is at most so many times as large as what it is made of.
 _MOST_GROWTH = 2
@@ -45,6 +48,12 @@ def hoist(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
         else:
             late.append(equation)
     run_equations(early, known)
+    read = {
+        atom for equation in late for atom in equation.invars if not is_literal(atom)
+    }
+    kept = [v for equation in early for v in equation.outvars if v in read]
+    if kept:
+        _log.info("%.1f MiB are computed once for a whole loop", _bytes(kept) / 2**20)
 
     def run(*arguments: Any) -> Any:
         leaves = jax.tree.leaves(arguments)
