@@ -15,7 +15,7 @@ jax.config.update("jax_default_matmul_precision", "highest")
 
 # Most time of the tests is the compiler's, for programs that run once. Those that
 # are run apart have it optimize, so that what users run is tested as well.
-_OPTIMIZED = ("optimized", "slow", "browser", "parity")
+_OPTIMIZED = ("slow", "browser", "parity")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
