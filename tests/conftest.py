@@ -13,10 +13,20 @@ jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")
 
+# Most time of the tests is the compiler's, for programs that run once. Those that
+# are run apart have it optimize, so that what users run is tested as well.
+_OPTIMIZED = ("slow", "browser", "parity")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Choose how programs are compiled before any fixture compiles one."""
+    optimized = any(item.get_closest_marker(name) for name in _OPTIMIZED)
+    jax.config.update("jax_disable_most_optimizations", not optimized)
+
 
 # Every compiled program holds mappings of memory, of which a process may have only so
 # many: a run of thousands ends in the compiler's death.
-_PROGRAMS_KEPT_FOR = 50
+_PROGRAMS_KEPT_FOR = 200
 _tests = itertools.count(1)
 
 

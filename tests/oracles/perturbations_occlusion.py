@@ -19,7 +19,7 @@ def occlusion(
         starts(width, window[1], stride[1]),
     )
     total, count = np.zeros((height, width)), np.zeros((height, width))
-    scores = np.zeros((len(tops), len(lefts)))
+    whole, scores = score(image), np.zeros((len(tops), len(lefts)))
     for i, top in enumerate(tops):
         for j, left in enumerate(lefts):
             changed = image.copy()
@@ -29,7 +29,7 @@ def occlusion(
             scores[i, j] = score(changed)
             for y in range(top, min(top + window[0], height)):
                 for x in range(left, min(left + window[1], width)):
-                    total[y, x] += score(image) - scores[i, j]
+                    total[y, x] += whole - scores[i, j]
                     count[y, x] += 1
     return np.where(count > 0, total / np.maximum(count, 1), 0), scores
 
