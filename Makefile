@@ -21,8 +21,10 @@ check: $(READY)
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
+# What takes minutes, and what every method keeps to, compiled as users do.
 slow: $(READY)
-	$(BIN)/python -m pytest -m slow tests
+	$(BIN)/python -m pytest -n auto -m slow tests
+	$(BIN)/python -m pytest -n auto --optimized tests/test_contracts.py tests/test_axioms.py
 
 # Needs a Chromium: on Debian, the package `chromium`.
 browser: $(READY)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 import xattr
 from benchmarks import _photographs
@@ -37,6 +38,7 @@ def method(
     compare: str = "maps",
     combined: str = "",
     rewrite: bool = True,
+    folded: bool = False,
     pictures: bool = False,
     baselines: bool = False,
     **options: Any,
@@ -53,12 +55,13 @@ def method(
       compare: what is compared: `maps`, `pictures` or pictures of `either sign`.
       combined: a combinator around the method.
       rewrite: as `models.load` takes it.
+      folded: whether batch norms are folded into the convolutions before them.
       pictures: rectify, resize and scale within the time measured.
       baselines: whether black, gray and white images are its data set.
       **options: hyperparameters.
     """
     with _precision(settings):
-        found = load(settings, network, batch, rewrite=rewrite)
+        found = load(settings, network, batch, rewrite=rewrite, folded=folded)
         loaded = _memory().used()
         function = getattr(xattr, name)
         if combined:
@@ -92,7 +95,14 @@ def method(
     )
 
 
-def load(settings: Settings, network: str, batch: int, *, rewrite: bool = True) -> Ours:
+def load(
+    settings: Settings,
+    network: str,
+    batch: int,
+    *,
+    rewrite: bool = True,
+    folded: bool = False,
+) -> Ours:
     """A network with weights of the data folder, or the same random ones as theirs."""
     file = weights_file(settings.data, network)
     preset = find_preset(network)
@@ -100,6 +110,8 @@ def load(settings: Settings, network: str, batch: int, *, rewrite: bool = True) 
         module = models.with_tensors(preset.abstract(1000), random_weights(network))
     else:
         module = models.load_network(network, weights=file)
+    if folded:
+        fold_batch_norms(module)
     model = xattr.from_nnx(module)
     model = xattr.program.rewrite(model) if rewrite else model
     photographs = _photographs.sample(settings.data, batch)
@@ -110,6 +122,29 @@ def load(settings: Settings, network: str, batch: int, *, rewrite: bool = True) 
     )
     classes = jax.jit(lambda model, x: model(x))(model, images).argmax(axis=1)
     return Ours(model, preset.site, images, classes)
+
+
+class Bias(nnx.Module):
+    """What is left of a batch norm whose scale went into a convolution."""
+
+    def __init__(self, value: jax.Array):
+        self.value = nnx.Param(value)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Add it."""
+        return x + self.value
+
+
+def fold_batch_norms(network: nnx.Module) -> None:
+    """Fold them into the convolutions before them, in place."""
+    for _, module in list(nnx.iter_modules(network)):
+        before = None
+        for name, part in list(vars(module).items()):
+            if isinstance(part, nnx.BatchNorm) and isinstance(before, nnx.Conv):
+                scale = part.scale / jnp.sqrt(part.var + part.epsilon)
+                before.kernel[...] = before.kernel * scale
+                setattr(module, name, Bias(part.bias - part.mean * scale))
+            before = part
 
 
 def plain(images: jax.Array) -> jax.Array:

@@ -18,10 +18,16 @@ jax.config.update("jax_default_matmul_precision", "highest")
 _OPTIMIZED = ("slow", "browser", "parity")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the choice to compile every test's programs as users do."""
+    parser.addoption("--optimized", action="store_true", help="compile in full")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Choose how programs are compiled before any fixture compiles one."""
     optimized = any(item.get_closest_marker(name) for name in _OPTIMIZED)
-    jax.config.update("jax_disable_most_optimizations", not optimized)
+    plain = not (optimized or item.config.getoption("--optimized"))
+    jax.config.update("jax_disable_most_optimizations", plain)
 
 
 # Every compiled program holds mappings of memory, of which a process may have only so

@@ -80,6 +80,8 @@ def bench(
     from xattr.cli._measuring import measure, peak_memory, programs
     from xattr.cli.methods import METHODS
 
+    if json_file is not None and not json_file.parent.is_dir():
+        fail(f"`--json` {json_file} cannot be written to (there is no such folder).")
     try:
         methods = choose_methods(method or [DEFAULT_METHODS], METHODS)
         check_site(site, methods)
