@@ -4,7 +4,7 @@ from xattr.program._above import Split, split_at
 from xattr.program._affine import affine_above
 from xattr.program._edit import Perturbed, edit, perturb, record
 from xattr.program._hoist import hoist
-from xattr.program._memory import live_bytes
+from xattr.program._memory import Footprint, footprint, live_bytes
 from xattr.program._receptive_field import receptive_field
 from xattr.program._rewrite import rewrite
 from xattr.program._sites import Site, sites
@@ -17,12 +17,14 @@ from xattr.program._window import (
 
 __all__ = [
     "Boxes",
+    "Footprint",
     "Perturbed",
     "Savings",
     "Site",
     "Split",
     "affine_above",
     "edit",
+    "footprint",
     "hoist",
     "live_bytes",
     "local_outputs",

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from jax.extend import core
@@ -11,14 +11,32 @@ from xattr.program._convolution import convolve
 from xattr.program._trace import CONV, inner_programs, is_literal
 
 
-def live_bytes(function: Callable[..., Any], *arguments: Any) -> int:
-    """Most bytes of intermediate results alive at once, if nothing is fused.
+class Footprint(NamedTuple):
+    """Bytes that a function needs.
 
-    Inputs and constants are left out: parameters are there anyway. Fusion makes the
-    true figure smaller; it is an estimate to choose the size of a chunk by.
+    Attributes:
+      live: most bytes of intermediate results alive at once, if nothing is fused.
+      constants: what it reads beside its arguments: parameters, above all.
+    """
+
+    live: int
+    constants: int
+
+
+def footprint(function: Callable[..., Any], *arguments: Any) -> Footprint:
+    """Bytes that a function of arguments like these needs, inputs left out.
+
+    Fusion makes the true figure smaller; it is an estimate to choose the size of a
+    chunk by.
     """
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arguments)
-    return _peak(jax.make_jaxpr(function)(*shapes).jaxpr)
+    jaxpr = jax.make_jaxpr(function)(*shapes).jaxpr
+    return Footprint(_peak(jaxpr), sum(map(_bytes, jaxpr.constvars)))
+
+
+def live_bytes(function: Callable[..., Any], *arguments: Any) -> int:
+    """Most bytes of intermediate results alive at once, as `footprint` has it."""
+    return footprint(function, *arguments).live
 
 
 def _peak(jaxpr: core.Jaxpr) -> int:
