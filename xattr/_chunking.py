@@ -19,9 +19,8 @@ from xattr.program import Footprint, footprint, hoist, live_bytes
 
 _log = logging.getLogger("xattr")
 
-# On a CPU, chunks that outgrow the caches gain nothing, as long as they are not less
-# than the parameters, which each chunk reads anew. On an accelerator, large ones fill
-# the device; half of its memory is left to XLA's scratch space and to the caller.
+# On a CPU, chunks that outgrow the caches gain nothing; on an accelerator, large ones
+# fill the device. Half of its memory is left to XLA's scratch space and to the caller.
 _CPU_BYTES = 256 << 20
 _ACCELERATOR_SHARE = 0.5
 
@@ -133,7 +132,8 @@ def evaluate_sharing(
         one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), rows)
         jax.eval_shape(measure, one)
         block = max(1, min(n, memory_budget() // max(shared, 1)))
-    size = _size_for(each, n * num, chunk_size)
+    # Where little is computed, reading the parameters is what a chunk costs.
+    size = _size_for(each.live, n * num, chunk_size, least=each.constants)
     width = _even(num, min(num, size))
     block = _even(n, max(1, min(block, size // num)))
     if shared:
@@ -154,10 +154,10 @@ def evaluate_sharing(
     return _by_blocks(jax.vmap(of_row), rows, block)
 
 
-def memory_budget(constants: int = 0) -> int:
+def memory_budget(least: int = 0) -> int:
     """Bytes that the intermediate results of one chunk may take.
 
-    `constants` is what each chunk reads besides.
+    On a CPU `least` of them, unless that is an eighth of all.
     """
     device = jax.local_devices()[0]
     stats = device.memory_stats() if device.platform != "cpu" else None
@@ -165,7 +165,7 @@ def memory_budget(constants: int = 0) -> int:
         free = stats["bytes_limit"] - stats.get("bytes_in_use", 0)
         return int(free * _ACCELERATOR_SHARE)
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min(max(_CPU_BYTES, constants), total // 8)
+    return min(max(_CPU_BYTES, least), total // 8)
 
 
 def _chunk_shape(
@@ -181,25 +181,25 @@ def _chunk_size(
     evaluate: Evaluate, rows: PyTree, pairs: int, chunk_size: int | None
 ) -> int:
     if chunk_size is not None or pairs == 1:
-        return _size_for(Footprint(0, 0), pairs, chunk_size)
+        return _size_for(0, pairs, chunk_size)
     one = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), rows)
-    return _size_for(footprint(evaluate, one, jnp.arange(1)), pairs, chunk_size)
+    return _size_for(live_bytes(evaluate, one, jnp.arange(1)), pairs, chunk_size)
 
 
-def _size_for(each: Footprint, pairs: int, chunk_size: int | None) -> int:
-    """Pairs of a chunk, of so many bytes each."""
+def _size_for(each: int, pairs: int, chunk_size: int | None, least: int = 0) -> int:
+    """Pairs of a chunk, of so many bytes each; on a CPU at least so many bytes."""
     if chunk_size is not None:
         check_count("chunk_size", chunk_size)
         return min(chunk_size, pairs)
     if pairs == 1:
         return 1
-    budget = memory_budget(each.constants)
-    size = max(1, min(pairs, budget // max(each.live, 1)))
+    budget = memory_budget(least)
+    size = max(1, min(pairs, budget // max(each, 1)))
     _log.info(
         "chunks of %d of %d evaluations: about %.1f MiB each, budget %.0f MiB",
         size,
         pairs,
-        each.live / 2**20,
+        each / 2**20,
         budget / 2**20,
     )
     return size
