@@ -64,7 +64,7 @@ class _Chunks(logging.Handler):
             size, pairs, each, _ = record.args
             self.found.append((int(size), int(pairs), float(each)))
         if "computed once" in record.msg and isinstance(record.args, tuple):
-            self.shared = max(self.shared, float(record.args[0]))
+            self.shared += float(record.args[0])
 
     def largest(self, batch: int) -> tuple[int, float]:
         """Evaluations of the largest chunk as it is run, and its estimate in bytes."""

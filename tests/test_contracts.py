@@ -167,6 +167,27 @@ def test_sharded_images_give_the_same_map(case, model, kind):
     np.testing.assert_allclose(sharded, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("method", [xattr.integrated_gradients, xattr.feature_ablation])
+def test_shards_that_are_mapped_by_hand(method, model):
+    def explain(images, targets):
+        return method(model, images, targets, chunk_size=3)
+
+    spread = jax.P("data")
+    automatic = (jax.sharding.AxisType.Auto,)
+    mapped = jax.shard_map(
+        explain,
+        mesh=jax.make_mesh((2,), ("data",), axis_types=automatic),
+        in_specs=(spread, spread),
+        out_specs=spread,
+    )
+    np.testing.assert_allclose(
+        jax.jit(mapped)(images(2), TARGETS[:2]),
+        explain(images(2), TARGETS[:2]),
+        rtol=1e-4,
+        atol=1e-6,
+    )
+
+
 # The newest JAX asks more of them than the oldest: these fail in one of the two.
 NEED_AUTOMATIC_AXES = {
     "blur_integrated_gradients",

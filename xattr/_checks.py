@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import numpy as np
 
 from xattr._types import Images
@@ -19,14 +20,14 @@ def check_count(name: str, value: Any, least: int = 1) -> None:
 
 
 def check_positive(name: str, value: float, example: float) -> None:
-    """Refuse zero, less, and what is no number."""
-    if not value > 0:
+    """Refuse zero, less, and what is no number; what is traced can't be looked at."""
+    if not isinstance(value, jax.core.Tracer) and not value > 0:
         raise ValueError(f"`{name}`={value}; it must be positive: `{name}={example}`.")
 
 
 def check_not_negative(name: str, value: float, example: float) -> None:
-    """Refuse what is below zero, or no number."""
-    if not value >= 0:
+    """Refuse what is below zero, or no number; what is traced can't be looked at."""
+    if not isinstance(value, jax.core.Tracer) and not value >= 0:
         raise ValueError(
             f"`{name}`={value}; it must be at least 0: `{name}={example}`."
         )

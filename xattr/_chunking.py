@@ -226,9 +226,8 @@ def _hoisted(
     n = jax.tree.leaves(rows)[0].shape[0]
     if block == n and width == num:
         return pairs
-    some = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct((block, *x.shape[1:]), x.dtype), rows
-    )
+    # Types that also say how rows are spread over devices.
+    some = jax.tree.map(lambda x: jax.typeof(jax.lax.slice_in_dim(x, 0, block)), rows)
     return hoist(pairs, some, _indices(width))
 
 
