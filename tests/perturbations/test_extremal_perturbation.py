@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -166,11 +168,9 @@ def test_what_it_refuses(key, settings, message):
 
 def test_weights_may_be_traced(key):
     model, x = networks.tiny_convnet(key), networks.images(1)
-    options = {"num_steps": 2, "cell_size": 3, "reach": 4}
-    plain = xattr.extremal_perturbation(model, x, [0], area_weight=30.0, **options)
-    found = jax.jit(
-        lambda weight: xattr.extremal_perturbation(
-            model, x, [0], area_weight=weight, **options
-        )
-    )(30.0)
+    method = functools.partial(
+        xattr.extremal_perturbation, num_steps=2, cell_size=3, reach=4
+    )
+    plain = method(model, x, [0], area_weight=30.0)
+    found = jax.jit(lambda weight: method(model, x, [0], area_weight=weight))(30.0)
     np.testing.assert_allclose(found, plain, rtol=1e-5, atol=1e-6)
