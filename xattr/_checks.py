@@ -2,8 +2,8 @@
 
 from typing import Any
 
+import jax
 import numpy as np
-from jax.core import Tracer
 
 from xattr._types import Images
 
@@ -20,14 +20,14 @@ def check_count(name: str, value: Any, least: int = 1) -> None:
 
 
 def check_positive(name: str, value: float, example: float) -> None:
-    """Refuse zero, less, and what is no number; what is traced can't be looked at."""
-    if not isinstance(value, Tracer) and not value > 0:
+    """Refuse zero, less, and what is no number; arrays are data, not looked at."""
+    if not isinstance(value, jax.Array) and not value > 0:
         raise ValueError(f"`{name}`={value}; it must be positive: `{name}={example}`.")
 
 
 def check_not_negative(name: str, value: float, example: float) -> None:
-    """Refuse what is below zero, or no number; what is traced can't be looked at."""
-    if not isinstance(value, Tracer) and not value >= 0:
+    """Refuse what is below zero, or no number; arrays are data, not looked at."""
+    if not isinstance(value, jax.Array) and not value >= 0:
         raise ValueError(
             f"`{name}`={value}; it must be at least 0: `{name}={example}`."
         )

@@ -5,7 +5,6 @@ from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
-from jax.core import Tracer
 from jaxtyping import Array, Float, PyTree
 
 from xattr._checks import (
@@ -259,7 +258,7 @@ def _check(area: float, game: Game, momentum: float) -> None:
         )
     if game not in get_args(Game):
         raise ValueError(f"`game`={game!r}; it must be 'preserve', 'delete' or 'dual'.")
-    if not isinstance(momentum, Tracer) and not 0 <= momentum < 1:
+    if not isinstance(momentum, jax.Array) and not 0 <= momentum < 1:
         raise ValueError(
             f"`momentum`={momentum}; it must be at least 0 and less than 1: "
             f"`momentum=0.9`."
