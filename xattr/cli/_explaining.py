@@ -131,8 +131,7 @@ def _explain(
     for name, row in plan.methods.items():
         note(name)
         options = {"site": plan.site} if row.site else {}
-        if row.prepare is not None:
-            options |= row.prepare(images[fill])
+        options |= row.arguments(images[fill])
         result = row.method(model, padded, targets, key=keys, **options)
         maps[name] = np.asarray(result)[:count]
     return np.asarray(probabilities)[:count], np.asarray(targets)[:count], maps

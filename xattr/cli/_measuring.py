@@ -52,7 +52,7 @@ def programs(
     keys = jax.random.split(jax.random.key(0), len(images))
     for name, row in methods.items():
         options = {"site": site} if row.site else {}
-        data = row.prepare(images) if row.prepare is not None else {}
+        data = row.arguments(images)
         yield _compiled(name, _explain(row, options), model, batch, classes, keys, data)
 
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Array, Bool, Float
 
 import xattr
 from xattr._types import Method
 
 Prepare = Callable[[Float[np.ndarray, "n h w c"]], dict[str, Any]]
+Baselines = Callable[[Float[Array, "n h w c"]], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,9 @@ class MethodRow:
       site: whether it reads a site of the model.
       random: whether it needs a key.
       needs: module of an optional dependency, or empty.
-      prepare: host function from images to further arguments, computed per image.
+      prepare: host function from images to further arguments, a row per image.
+      baselines: function from images to further arguments that depend on their shape
+        alone.
     """
 
     name: str
@@ -39,6 +42,12 @@ class MethodRow:
     random: bool = False
     needs: str = ""
     prepare: Prepare | None = None
+    baselines: Baselines | None = None
+
+    def arguments(self, images: np.ndarray) -> dict[str, Any]:
+        """What the method needs beside images and targets, but for key and site."""
+        prepared = self.prepare(images) if self.prepare else {}
+        return prepared | (self.baselines(jnp.asarray(images)) if self.baselines else {})
 
 
 def _row(
@@ -64,19 +73,21 @@ def _combined(combinator: Callable[[Method], Method], **traits: Any) -> MethodRo
     )
 
 
-def black_grey_white(images: Float[np.ndarray, "n h w c"]) -> dict[str, Any]:
+def black_grey_white(images: Float[Array, "n h w c"]) -> dict[str, Any]:
     """Three plain images as the data set of expected gradients."""
     levels = jnp.array([0.0, 0.5, 1.0])[:, None, None, None]
     return {"baselines": jnp.broadcast_to(levels, (3, *images.shape[1:]))}
 
 
-def superpixels(images: Float[np.ndarray, "n h w c"]) -> dict[str, Any]:
-    """The segments of XRAI, and paths from both black and white."""
+def black_and_white(images: Float[Array, "n h w c"]) -> dict[str, Any]:
+    """Where XRAI's paths begin."""
     levels = jnp.array([0.0, 1.0])[:, None, None, None, None]
-    return {
-        "segments": pad_segments(xattr.images.segments(images)),
-        "baseline": jnp.broadcast_to(levels, (2, 1, *images.shape[1:])),
-    }
+    return {"baseline": jnp.broadcast_to(levels, (2, 1, *images.shape[1:]))}
+
+
+def segments(images: Float[np.ndarray, "n h w c"]) -> dict[str, Any]:
+    """The segments of XRAI."""
+    return {"segments": pad_segments(xattr.images.segments(images))}
 
 
 def pad_segments(
@@ -99,10 +110,10 @@ _ROWS = [
     _combined(xattr.smoothgrad),
     _combined(xattr.vargrad),
     _row(xattr.integrated_gradients),
-    _row(xattr.expected_gradients, random=True, prepare=black_grey_white),
+    _row(xattr.expected_gradients, random=True, baselines=black_grey_white),
     _row(xattr.guided_integrated_gradients),
     _row(xattr.blur_integrated_gradients),
-    _row(xattr.xrai, needs="skimage", prepare=superpixels),
+    _row(xattr.xrai, needs="skimage", prepare=segments, baselines=black_and_white),
     _row(xattr.cam, site=True),
     _row(xattr.grad_cam, site=True),
     _row(xattr.grad_cam_plus_plus, site=True),
