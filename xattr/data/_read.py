@@ -1,12 +1,15 @@
-"""One image file, read safely."""
+"""One encoded image, read safely from a file or from memory."""
 
+import io
 import os
 import stat
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import UInt8
@@ -75,23 +78,56 @@ def read_image(
       its by-products; the photograph is read. Pillow's warnings about damaged
       metadata are turned off, for Pillow only.
     """
+    path = Path(path)
+    with _refusing(path), _open(path) as file:
+        return _decode(file, path, max_pixels, background)
+
+
+def decode_image(
+    data: bytes,
+    name: str | os.PathLike[str] = "",
+    *,
+    max_pixels: int = MAX_PIXELS,
+    background: tuple[int, int, int] = WHITE,
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The pixels of a still image that is in memory, as `read_image` gives them.
+
+    Args:
+      data: a whole file: JPEG, PNG, GIF, WebP, BMP, TIFF, PNM or AVIF.
+      name: what errors call it.
+      max_pixels: largest accepted width times height.
+      background: color behind transparent pixels.
+
+    Returns:
+      Rows from the top, columns from the left, channels red, green, blue.
+
+    Raises:
+      UnreadableImage: the only exception, with the reason.
+
+    Example:
+      >>> decode_image(b"P6 2 1 255 " + bytes([1, 2, 3, 4, 5, 6])).tolist()
+      [[[1, 2, 3], [4, 5, 6]]]
+    """
+    path = Path(name)
+    with _refusing(path):
+        if not data:
+            raise UnreadableImage(path, "the file is empty")
+        return _decode(io.BytesIO(data), path, max_pixels, background)
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """Turn every exception into the declared one."""
     try:
-        return _read(Path(path), max_pixels, background)
+        yield
     except UnreadableImage:
         raise
     except Exception as error:  # decoders raise nearly anything on damaged bytes
-        raise UnreadableImage(path, _reason(error, Path(path))) from error
+        raise UnreadableImage(path, _reason(error, path)) from error
 
 
-def _read(
-    path: Path,
-    max_pixels: int,
-    background: tuple[int, int, int],
-) -> np.ndarray:
-    """Open, check, decode, convert."""
-    from PIL import Image
-
-    _silence_pillow()
+def _open(path: Path) -> IO[bytes]:
+    """Open what is a regular file and holds something."""
     status = os.stat(path)
     if stat.S_ISDIR(status.st_mode):
         raise UnreadableImage(path, "it is a folder")
@@ -99,7 +135,20 @@ def _read(
         raise UnreadableImage(path, "it is not a regular file")
     if not status.st_size:
         raise UnreadableImage(path, "the file is empty")
-    with path.open("rb") as file, Image.open(file, formats=_formats()) as image:
+    return path.open("rb")
+
+
+def _decode(
+    file: IO[bytes],
+    path: Path,
+    max_pixels: int,
+    background: tuple[int, int, int],
+) -> np.ndarray:
+    """Check, decode, convert."""
+    from PIL import Image
+
+    _silence_pillow()
+    with Image.open(file, formats=_formats()) as image:
         _check_header(path, image, max_pixels)
         image.load()
         turn = _orientation(path, image)
