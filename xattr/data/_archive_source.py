@@ -140,6 +140,7 @@ class ArchiveSource:
 def _images(archive: Path, problems: list[Problem]) -> list[Member]:
     """The members that look like images; what else is worth telling goes apart."""
     members: dict[str, Member] = {}
+    num_problems = len(problems)
     for item in list_members(archive):
         if isinstance(item, Problem):
             problems.append(item)
@@ -151,6 +152,8 @@ def _images(archive: Path, problems: list[Problem]) -> list[Member]:
             members[item.name] = item
         elif reason := unread_format(Path(path)):
             problems.append(Problem(archive / display_name(item.name), reason))
+    if not members and len(problems) == num_problems:
+        problems.append(Problem(archive, "the archive holds no image files"))
     return list(members.values())
 
 

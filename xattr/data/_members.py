@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import stat
 import struct
 import tarfile
@@ -19,12 +20,14 @@ TAR, STORED, DEFLATED = -1, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 # that may be damaged. A tar's headers are also searched by patterns that take quadratic
 # time in some versions of Python.
 _LONGEST = {"tar": 2**15, "zip": 2**31}
+# A tar begins with the first member's name, which may look like much.
 _COMPRESSED = {
-    b"\x1f\x8b": "gzip",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ": "xz",
-    b"(\xb5/\xfd": "zstd",
+    rb"\x1f\x8b": "gzip",
+    rb"BZh[1-9]1AY&SY": "bzip2",
+    rb"\xfd7zXZ\x00": "xz",
+    rb"\x28\xb5\x2f\xfd": "zstd",
 }
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _BLOCK = 512
 _CUT = "the archive ends in the middle of it"
 
@@ -113,14 +116,14 @@ def _inflate(packed: bytes, size: int) -> bytes:
 
 def _is_zip(file: IO[bytes], path: Path) -> bool:
     """Whether the archive is a zip; raise if it is compressed as a whole."""
-    start = file.read(8)
+    start = file.read(10)
     for mark, kind in _COMPRESSED.items():
-        if start.startswith(mark):
+        if re.match(mark, start):
             raise ValueError(
                 f"{path} is compressed by {kind}, so that its members cannot be read "
                 "in any order; decompress it to a plain .tar, or make a .zip."
             )
-    return start.startswith(b"PK") or path.suffix.lower() == ".zip"
+    return start.startswith(_ZIP) or path.suffix.lower() == ".zip"
 
 
 class _Guarded(io.RawIOBase):
@@ -169,13 +172,12 @@ def _list_tar(file: IO[bytes], path: Path) -> Iterator[Member | Problem]:
             archive.members.clear()  # pyright: ignore[reportAttributeAccessIssue]
             if not entry.isdir():
                 yield _tar_member(entry, end)
-        if entry is None:
-            _check_end(file, archive.offset)
+        cut = _is_cut(file, archive.offset) if entry is None else position > end
     except OSError:
         raise
     except Exception as error:  # damaged headers raise nearly anything
         raise ValueError(f"{path} is no tar archive, or damaged ({error}).") from error
-    if position > end:
+    if cut:
         yield Problem(path, "the archive is cut short; what came after is missing")
 
 
@@ -193,11 +195,13 @@ def _tar_member(entry: tarfile.TarInfo, end: int) -> Member:
     return Member(entry.name, entry.offset_data, entry.size, entry.size, 0, TAR, reason)
 
 
-def _check_end(file: IO[bytes], offset: int) -> None:
-    """Raise unless the walk ended at a block of zeros or the file's end."""
+def _is_cut(file: IO[bytes], offset: int) -> bool:
+    """Whether the walk ended inside a header; raise unless it ended well or so."""
     file.seek(offset)
-    if file.read(_BLOCK).strip(b"\0"):
+    block = file.read(_BLOCK).rstrip(b"\0")
+    if len(block) and file.tell() == offset + _BLOCK:
         raise ValueError(f"byte {offset} begins no entry")
+    return bool(block)
 
 
 def _list_zip(file: IO[bytes], path: Path) -> Iterator[Member | Problem]:

@@ -97,9 +97,10 @@ class TFDSSource:
         info = builder.info.splits[self._split]
         self._full_name = builder.info.full_name
         self._shards, self._num_bytes = list(info.shard_lengths), int(info.num_bytes)
-        label = features.get("label")
-        is_class = isinstance(label, tfds.features.ClassLabel)
-        self._classes = list(label.names) if is_class else None
+        label: Any = features.get("label")
+        self._classes = None
+        if isinstance(label, tfds.features.ClassLabel):
+            self._classes = list(label.names or ())
 
 
 def _builder(name: str, data_dir: str | None) -> tuple[Any, Any]:
