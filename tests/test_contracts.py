@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import xattr
+from tests.division import divided, operations
 from tests.methods import CASES
 from tests.networks import SHAPE, images, tiny_convnet
 from xattr import testing
@@ -179,6 +180,7 @@ def test_shards_that_are_mapped_by_hand(method, model):
         mesh=jax.make_mesh((2,), ("data",), axis_types=automatic),
         in_specs=(spread, spread),
         out_specs=spread,
+        check_vma=False,
     )
     np.testing.assert_allclose(
         jax.jit(mapped)(images(2), TARGETS[:2]),
@@ -186,6 +188,43 @@ def test_shards_that_are_mapped_by_hand(method, model):
         rtol=1e-4,
         atol=1e-6,
     )
+
+
+def test_perturbations_divided_among_devices(case, model):
+    """Each of two devices takes half of them, of the same images."""
+
+    def explain(images, targets, key):
+        return case.method(model, images, targets, key=key)
+
+    mapped = divided(explain)
+    arguments = images(2), TARGETS[:2], key_for(case)
+    expected = explain(*arguments)
+    scale = float(jnp.abs(expected).max())
+    np.testing.assert_allclose(
+        mapped(*arguments), expected, rtol=1e-5, atol=1e-5 * scale
+    )
+    joins = {"all_gather", "psum"} & set(operations(mapped, *arguments))
+    assert bool(joins) == (case.name not in TAKE_ONE_STEP_AT_A_TIME)
+
+
+# They have no perturbations, or each depends on the one before.
+TAKE_ONE_STEP_AT_A_TIME = {
+    "gradient",
+    "input_x_gradient",
+    "cam",
+    "grad_cam",
+    "grad_cam_plus_plus",
+    "hires_cam",
+    "layer_cam",
+    "grad_cam_elementwise",
+    "xgrad_cam",
+    "eigen_cam",
+    "eigen_grad_cam",
+    "shapley_cam",
+    "opti_cam",
+    "guided_integrated_gradients",
+    "extremal_perturbation",
+}
 
 
 # The newest JAX asks more of them than the oldest: these fail in one of the two.

@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 # Where each public name lives.
 _NAMES = {
+    "chunk_memory": "_budget",
     "Model": "_model",
     "from_function": "_model",
     "from_linen": "_model",
@@ -93,6 +94,7 @@ def __dir__() -> list[str]:
 
 if TYPE_CHECKING:
     from xattr import data, images, models, program, render, testing
+    from xattr._budget import chunk_memory
     from xattr._model import Model, from_function, from_linen, from_nnx
     from xattr._scores import box, finer, logit, margin, probability, rest, segment
     from xattr.cams import (

@@ -3,26 +3,23 @@
 A method evaluates its model on every pair of an image and one of `num` perturbations
 of it. Pairs are taken in fixed chunks: some perturbations of the whole batch where the
 batch fits, one perturbation of some images where it doesn't. Memory depends on the size
-of a chunk and on nothing else.
+of a chunk and on nothing else. On a mesh that divides the perturbations among devices,
+`num` below is the number that is left to each.
 """
 
 import logging
-import os
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PyTree
 
+from xattr._budget import memory_budget
 from xattr._checks import check_count
+from xattr._division import part_of
 from xattr.program import Footprint, footprint, hoist, live_bytes
 
 _log = logging.getLogger("xattr")
-
-# On a CPU, chunks that outgrow the caches gain nothing; on an accelerator, large ones
-# fill the device. Half of its memory is left to XLA's scratch space and to the caller.
-_CPU_BYTES = 256 << 20
-_ACCELERATOR_SHARE = 0.5
 
 # Rows of each pair's image, and which of its perturbations -> that pair's result.
 Evaluate = Callable[[PyTree, Int[Array, " pairs"]], PyTree]
@@ -44,21 +41,22 @@ def evaluate_all(
       TypeError: if `chunk_size` is no integer.
       ValueError: if `chunk_size` is less than 1.
     """
+    part = part_of(num)
+    num, evaluate = part.num, part.apart(evaluate)
     block, width = _chunk_shape(evaluate, rows, num, chunk_size)
     pairs = _hoisted(evaluate, rows, num, block, width)
 
     def of_block(rows: PyTree) -> PyTree:
         if width == num:
-            return pairs(rows, jnp.arange(num))
+            return pairs(rows, part.numbers(jnp.arange(num)))
 
         def step(_: None, start: Array) -> tuple[None, PyTree]:
-            index = jnp.minimum(start + jnp.arange(width), num - 1)
-            return None, pairs(rows, index)
+            return None, pairs(rows, part.numbers(start + jnp.arange(width)))
 
         _, parts = jax.lax.scan(step, None, jnp.arange(0, num, width))
         return jax.tree.map(lambda x: _joined(jnp.moveaxis(x, 0, 1), 1, num), parts)
 
-    return _by_blocks(of_block, rows, block)
+    return part.gathered(_by_blocks(of_block, rows, block))
 
 
 def sum_all(
@@ -69,30 +67,29 @@ def sum_all(
     Memory does not grow with `num`. Results of half precision are summed in single
     precision. Arguments and errors as for `evaluate_all`.
     """
+    part = part_of(num)
+    num, evaluate = part.num, part.apart(evaluate)
     block, width = _chunk_shape(evaluate, rows, num, chunk_size)
     pairs = _hoisted(evaluate, rows, num, block, width)
 
     def of_block(rows: PyTree) -> PyTree:
-        def part(start: Array) -> PyTree:
-            index = start + jnp.arange(width)
-            results = pairs(rows, jnp.minimum(index, num - 1))
-            return jax.tree.map(lambda x: _masked_sum(x, index < num), results)
+        def of_chunk(start: Array) -> PyTree:
+            own = start + jnp.arange(width)
+            results = pairs(rows, part.numbers(own))
+            return jax.tree.map(lambda x: _masked_sum(x, part.is_there(own)), results)
 
         def step(sums: PyTree, start: Array) -> tuple[PyTree, None]:
-            return jax.tree.map(jnp.add, sums, part(start)), None
+            return jax.tree.map(jnp.add, sums, of_chunk(start)), None
 
         first = jnp.zeros((), int)
         if width == num:
-            sums = part(first)
-        else:
-            zeros = jax.tree.map(jnp.zeros_like, jax.eval_shape(part, first))
-            sums, _ = jax.lax.scan(step, zeros, jnp.arange(0, num, width))
-        shapes = jax.eval_shape(
-            lambda rows: _pairs(evaluate, rows, jnp.arange(1)), rows
-        )
-        return jax.tree.map(lambda x, like: x.astype(like.dtype), sums, shapes)
+            return of_chunk(first)
+        zeros = jax.tree.map(jnp.zeros_like, jax.eval_shape(of_chunk, first))
+        return jax.lax.scan(step, zeros, jnp.arange(0, num, width))[0]
 
-    return _by_blocks(of_block, rows, block)
+    sums = part.summed(_by_blocks(of_block, rows, block))
+    shapes = jax.eval_shape(lambda rows: _pairs(evaluate, rows, jnp.arange(1)), rows)
+    return jax.tree.map(lambda x, like: x.astype(like.dtype), sums, shapes)
 
 
 def evaluate_sharing(
@@ -118,14 +115,19 @@ def evaluate_sharing(
       TypeError: if `chunk_size` is no integer.
       ValueError: if `chunk_size` is less than 1.
     """
+    part = part_of(num)
+    num = part.num
     n = jax.tree.leaves(rows)[0].shape[0]
     each, shared = Footprint(0, 0), 0
+
+    def apart(row: PyTree) -> Callable[[Int[Array, ""]], PyTree]:
+        return part.apart(part.apart(share)(row))
 
     def measure(row: PyTree) -> None:
         nonlocal each, shared
         first = jnp.zeros((), int)
-        each = footprint(share(row), first)
-        shared = live_bytes(lambda row: share(row)(first), row)
+        each = footprint(apart(row), first)
+        shared = live_bytes(lambda row: apart(row)(first), row)
 
     block = n
     if chunk_size is None:
@@ -140,32 +142,18 @@ def evaluate_sharing(
         _log.info("%.1f MiB are computed once for a whole loop", block * shared / 2**20)
 
     def of_row(row: PyTree) -> PyTree:
-        evaluate = jax.vmap(share(row))
+        evaluate = jax.vmap(apart(row))
         if width == num:
-            return evaluate(jnp.arange(num))
+            return evaluate(part.numbers(jnp.arange(num)))
         evaluate = hoist(evaluate, _indices(width))
 
         def step(_: None, start: Array) -> tuple[None, PyTree]:
-            return None, evaluate(jnp.minimum(start + jnp.arange(width), num - 1))
+            return None, evaluate(part.numbers(start + jnp.arange(width)))
 
         _, parts = jax.lax.scan(step, None, jnp.arange(0, num, width))
         return jax.tree.map(lambda x: _joined(x, 0, num), parts)
 
-    return _by_blocks(jax.vmap(of_row), rows, block)
-
-
-def memory_budget(least: int = 0) -> int:
-    """Bytes that the intermediate results of one chunk may take.
-
-    On a CPU `least` of them, unless that is an eighth of all.
-    """
-    device = jax.local_devices()[0]
-    stats = device.memory_stats() if device.platform != "cpu" else None
-    if stats and "bytes_limit" in stats:
-        free = stats["bytes_limit"] - stats.get("bytes_in_use", 0)
-        return int(free * _ACCELERATOR_SHARE)
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min(max(_CPU_BYTES, least), total // 8)
+    return part.gathered(_by_blocks(jax.vmap(of_row), rows, block))
 
 
 def _chunk_shape(

@@ -29,6 +29,7 @@ def compiled(method: F) -> F:
         bound = signature.bind(*args, **kwargs)
         _check(method.__name__.lstrip("_"), bound.arguments)
         _tidy(bound.arguments)
+        _check_mesh(method.__name__.lstrip("_"))
         leaves, treedef = jax.tree.flatten((bound.args, bound.kwargs))
         data = [leaf for leaf in leaves if _is_data(leaf)]
         static = tuple(_DATA if _is_data(leaf) else Static(leaf) for leaf in leaves)
@@ -130,6 +131,23 @@ def _check(name: str, arguments: dict[str, Any]) -> None:
         raise ValueError("`images` holds no image; its first axis must be at least 1.")
     if "targets" in arguments:
         arguments["targets"] = _target_data(arguments["targets"], images.shape[0])
+
+
+def _check_mesh(name: str) -> None:
+    """Refuse types that say what varies over devices.
+
+    A derivative with respect to what does not is then a sum over devices, be it zeros
+    that are added to an activation, and nothing fails.
+    """
+    axes = jax.sharding.get_abstract_mesh().manual_axes
+    if not axes:
+        return
+    varying = jax.typeof(jax.lax.axis_index(axes[0]))
+    if varying != jax.typeof(jnp.zeros(varying.shape, varying.dtype)):
+        raise ValueError(
+            f"Inside `jax.shard_map`, {name} needs `check_vma=False`: otherwise JAX "
+            f"adds derivatives up over the devices of {axes}, and maps would be wrong."
+        )
 
 
 def _hides_its_state(model: Any) -> bool:
