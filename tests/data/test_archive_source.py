@@ -341,3 +341,9 @@ def test_threads_read_alike(tmp_path, kind):
     with ThreadPoolExecutor(8) as pool:
         shades = list(pool.map(lambda k: pixels_of(source[k])[0, 0, 0], range(40)))
     np.testing.assert_array_equal(shades, np.arange(40))
+
+
+def test_a_member_of_a_zip_may_have_no_name(tmp_path):
+    path = zipped(tmp_path / "x.zip", {"a.png": png(), "b.png": png(2)})
+    patched(path, b"a.png", b"\0.png")
+    assert [r.name for r in records(ArchiveSource([path]))] == ["b.png"]

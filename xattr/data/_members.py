@@ -211,7 +211,7 @@ def _list_zip(file: IO[bytes], path: Path) -> Iterator[Member | Problem]:
     except Exception as error:
         raise ValueError(f"{path} is no zip archive, or damaged ({error}).") from error
     for entry in entries:
-        if not entry.is_dir():
+        if not entry.orig_filename.endswith("/"):
             yield _zip_member(entry)
 
 
