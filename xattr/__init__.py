@@ -7,11 +7,12 @@ NumPy alone.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from xattr._version import __version__
 
 # Where each public name lives.
 _NAMES = {
     "chunk_memory": "_budget",
+    "open_run": "run",
     "Model": "_model",
     "from_function": "_model",
     "from_linen": "_model",
@@ -74,7 +75,7 @@ _NAMES = {
     "sobol": "perturbations",
 }
 
-_PACKAGES = ("data", "images", "models", "program", "render", "testing")
+_PACKAGES = ("data", "images", "models", "program", "render", "run", "testing")
 
 __all__ = ["__version__", *_NAMES, *_PACKAGES]  # pyright: ignore[reportUnsupportedDunderAll]
 
@@ -93,7 +94,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from xattr import data, images, models, program, render, testing
+    from xattr import data, images, models, program, render, run, testing
     from xattr._budget import chunk_memory
     from xattr._model import Model, from_function, from_linen, from_nnx
     from xattr._scores import box, finer, logit, margin, probability, rest, segment
@@ -149,3 +150,4 @@ if TYPE_CHECKING:
         sobol,
     )
     from xattr.program import Site, edit, receptive_field, record, sites
+    from xattr.run import open_run

@@ -26,7 +26,7 @@ app.command()(bench)
 def _show_version(wanted: bool) -> None:
     """Print the version and end."""
     if wanted:
-        from xattr import __version__
+        from xattr._version import __version__
 
         typer.echo(f"xattr-jax {__version__}")
         raise typer.Exit

@@ -183,7 +183,7 @@ def _processor() -> str:
 
 
 def _versions() -> dict[str, str]:
-    from xattr import __version__
+    from xattr._version import __version__
 
     packages = {name: version(name) for name in ("jax", "jaxlib", "numpy")}
     return {"python": platform.python_version(), "xattr-jax": __version__} | packages

@@ -206,7 +206,7 @@ def describe(plan: Plan, target: str) -> list[tuple[str, str]]:
 
 def _settings(plan: Plan) -> dict[str, object]:
     """What the results depend on."""
-    from xattr import __version__
+    from xattr._version import __version__
 
     return {
         "xattr": __version__,

@@ -1,0 +1,23 @@
+"""Runs over whole data sets: sharded, written as they go, resumed where they were."""
+
+from xattr.run._computation import Computation
+from xattr.run._execute import Progress, Share, execute
+from xattr.run._lock import RunLocked
+from xattr.run._manifest import RunMismatch
+from xattr.run._open import Maps, Run, open_run
+from xattr.run._place import Place
+from xattr.run._plan import Plan
+
+__all__ = [
+    "Computation",
+    "Maps",
+    "Place",
+    "Plan",
+    "Progress",
+    "Run",
+    "RunLocked",
+    "RunMismatch",
+    "Share",
+    "execute",
+    "open_run",
+]

@@ -1,0 +1,148 @@
+"""What a run computes: all that decides its bytes, and nothing else."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import jax
+import numpy as np
+
+from xattr._types import Method
+from xattr.run._layout import SHARD
+
+if TYPE_CHECKING:
+    from xattr.models import Pretrained
+
+MapsDtype = Literal["float32", "float16", "int8"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is computed for every record.
+
+    Attributes:
+      pretrained: the network and what goes with it.
+      methods: rows of the methods' table, by name.
+      options: hyperparameters of methods, by the method's name.
+      target: class index; "predicted" for each record's predicted class; "label" for
+        the class that its label names.
+      site: where methods that read a site read.
+      tile_size: records that one device computes together; a power of two, 256 at
+        most. Another one changes results in their last bits.
+      seed: of the key that methods draw with; each record's key is folded with its
+        number, so that tiles do not matter.
+      precision: of matrix products, as `jax.default_matmul_precision` takes it.
+      compute_dtype: what the network computes in.
+      maps_dtype: what maps are kept in; "int8" with a scale for each.
+      chunk_memory: bytes of a chunk of evaluations, see `xattr.chunk_memory`. By
+        default 256 MiB on a CPU, and a share of an accelerator's memory.
+      resolution: "raw" keeps a site's grid, "input" enlarges it to the image's size.
+
+    Raises:
+      ValueError: for a `tile_size` that does not divide a shard.
+    """
+
+    pretrained: "Pretrained"
+    methods: Mapping[str, Any]
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    target: int | Literal["predicted", "label"] = "predicted"
+    site: str = ""
+    tile_size: int = 16
+    seed: int = 0
+    precision: str | None = None
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"
+    chunk_memory: int | None = None
+    maps_dtype: MapsDtype = "float32"
+    resolution: Literal["raw", "input"] = "raw"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.tile_size <= SHARD or SHARD % self.tile_size:
+            raise ValueError(
+                f"`tile_size`={self.tile_size} must divide the {SHARD} records of a "
+                f"shard: give 1, 2, 4, 8, … or {SHARD}."
+            )
+
+    def method(self, name: str) -> Method:
+        """A method with its hyperparameters and its site."""
+        row = self.methods[name]
+        site = {"site": self.site} if row.site else {}
+        return partial(row.method, **site, **self.options.get(name, {}))
+
+    def identity(self) -> dict[str, Any]:
+        """What decides every byte of the results, apart from the records."""
+        from xattr._version import __version__
+
+        return {
+            "xattr": __version__,
+            "model": {
+                "name": self.pretrained.name,
+                "weights": _digest(self.pretrained.model),
+                "preprocess": repr(self.pretrained.preprocess),
+            },
+            "methods": {
+                name: _plain(row.method.keywords if _bound(row.method) else {})
+                | _plain(self.options.get(name, {}))
+                for name, row in self.methods.items()
+            },
+            "target": self.target,
+            "site": self.site if self.reads_site else None,
+            "seed": self.seed,
+            "tile_size": self.tile_size,
+            "compute": {
+                "dtype": self.compute_dtype,
+                "precision": self.precision,
+                "chunk_memory": self.chunk_memory,
+            },
+            "maps": {"dtype": self.maps_dtype, "resolution": self.resolution},
+        }
+
+    @property
+    def reads_site(self) -> bool:
+        """Whether a method reads the site."""
+        return any(row.site for row in self.methods.values())
+
+
+def differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], path: str = ""
+) -> list[str]:
+    """Where two settings differ, one line each.
+
+    Example:
+      >>> differences({"a": {"b": 1}}, {"a": {"b": 2}, "c": 3})
+      ['a.b: 1 there, 2 here', 'c: nothing there, 3 here']
+    """
+    lines = []
+    for name in [*old, *(key for key in new if key not in old)]:
+        there, here = old.get(name), new.get(name)
+        if isinstance(there, Mapping) and isinstance(here, Mapping):
+            lines += differences(there, here, f"{path}{name}.")
+        elif there != here:
+            texts = ["nothing" if v is None else repr(v) for v in (there, here)]
+            lines.append(f"{path}{name}: {texts[0]} there, {texts[1]} here")
+    return lines
+
+
+def _digest(model: Any) -> str:
+    """A name for the weights: the same for the same numbers."""
+    found = hashlib.sha256()
+    for leaf in jax.tree.leaves(model):
+        array = np.asarray(leaf)
+        found.update(f"{array.dtype}{array.shape}".encode())
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
+
+
+def _bound(method: Method) -> bool:
+    return isinstance(method, partial)
+
+
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyperparameters as JSON has them; what it has not, by its text."""
+    return {
+        name: value
+        if isinstance(value, (str, int, float, bool, type(None)))
+        else repr(value)
+        for name, value in options.items()
+    }
