@@ -1,6 +1,7 @@
 """Tiles: order, reasons, bounded memory, and workers that end."""
 
 import multiprocessing
+import os
 import signal
 import subprocess
 import sys
@@ -165,7 +166,7 @@ SCRIPT = """
         next(tiles)
         if sys.argv[1] == "all":
             print(1 + len(list(tiles)))
-        else:
+        if sys.argv[1] == "wait":
             print(*(child.pid for child in multiprocessing.active_children()))
             sys.stdout.flush()
             time.sleep(600)
@@ -179,11 +180,12 @@ def script(tmp_path) -> Path:
     return path
 
 
-def test_a_script_with_workers_says_nothing_of_its_own(script):
+@pytest.mark.parametrize(("part", "printed"), [("all", "100\n"), ("one", "")])
+def test_a_script_with_workers_says_nothing_of_its_own(script, part, printed):
     done = subprocess.run(
-        [sys.executable, "-W", "error", script, "all"], capture_output=True, text=True
+        [sys.executable, "-W", "error", script, part], capture_output=True, text=True
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "100\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, printed, "")
 
 
 def test_workers_end_when_their_parent_is_killed(script):
@@ -233,3 +235,14 @@ def test_without_grain_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "grain", None)
     with pytest.raises(ImportError, match=r"pip install 'xattr-jax\[run\]'"):
         load(0)
+
+
+def die(image: np.ndarray) -> np.ndarray:
+    os._exit(3)
+
+
+def test_a_worker_that_dies_ends_the_stream_with_an_error():
+    stream = load_tiles(source(), [0, 1], transform=die, num_workers=1, **WHOLE)
+    with pytest.raises(RuntimeError, match="terminated unexpectedly with exit code 3"):
+        next(stream)
+    assert multiprocessing.active_children() == []

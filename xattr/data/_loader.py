@@ -1,10 +1,13 @@
 """Tiles of preprocessed images, decoded ahead of their use by grain."""
 
+import atexit
 import multiprocessing
 import os
 import signal
 import threading
+import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,6 +18,9 @@ from xattr.data._read import UnreadableImage
 from xattr.data._record import Record, Source, pixels_of
 
 Transform = Callable[[np.ndarray], np.ndarray]
+
+# Left open at the end, streams would be taken apart when modules are gone already.
+_OPEN: weakref.WeakSet[Generator] = weakref.WeakSet()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +107,17 @@ def load_tiles(
         )
     read = _Read(source, tiles, tile_size, transform, size)
     elements = _elements(read, len(tiles) * tile_size, num_workers, num_threads)
-    return _assemble(elements, tiles, tile_size, size)
+    stream = _assemble(elements, tiles, tile_size, size)
+    _OPEN.add(stream)
+    return stream
+
+
+@atexit.register
+def _close_all() -> None:
+    """Close what is left, but for a stream that another thread waits for."""
+    for stream in list(_OPEN):
+        with suppress(ValueError):
+            stream.close()
 
 
 class _Read(NamedTuple):
