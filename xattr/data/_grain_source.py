@@ -75,11 +75,16 @@ class GrainSource:
         picked = (
             sorted({count * k // _SAMPLES for k in range(_SAMPLES)}) if count else []
         )
-        records = [(index, self[index]) for index in picked]
-        return digest(
-            (f"{index} of {count}: {record.name}", record.label, _size(record))
-            for index, record in records
-        )
+        return digest(self._known(index) for index in picked)
+
+    def _known(self, index: int) -> tuple[str, str, int]:
+        """Name, label and size of a record, one that cannot be read included."""
+        place = f"{index} of {len(self)}"
+        try:
+            record = self[index]
+        except Exception:  # reading it says why, in its row
+            return place, "", -1
+        return f"{place}: {record.name}", record.label, _size(record)
 
 
 def as_record(item: Any, name: str, image: str, label: str, name_key: str) -> Record:

@@ -129,7 +129,7 @@ class _Read(NamedTuple):
     transform: Transform
     size: int
 
-    def __call__(self, position: int) -> tuple[Slot, np.ndarray | None] | tuple[()]:
+    def __call__(self, position: int) -> tuple[Slot, bytes | None] | tuple[()]:
         """Read one record; nothing after the last."""
         tile, offset = divmod(position, self.tile_size)
         index = int(self.tiles[tile]) * self.tile_size + offset
@@ -143,7 +143,9 @@ class _Read(NamedTuple):
         pixels = self._pixels(record)
         if isinstance(pixels, str):
             return Slot(index, record.name, record.label, pixels), None
-        return Slot(index, record.name, record.label, ""), pixels
+        # As bytes, since arrays would travel in shared memory, which is scarce in
+        # containers and left behind by processes that are killed.
+        return Slot(index, record.name, record.label, ""), pixels.tobytes()
 
     def _pixels(self, record: Record) -> np.ndarray | str:
         """Transformed pixels, or the reason why there are none."""
@@ -240,5 +242,5 @@ def _gather(number: int, iterator: Iterator[Any], tile_size: int, size: int) -> 
             slot, pixels = element
             slots.append(slot)
             if pixels is not None:
-                images[row] = pixels
+                images[row] = np.frombuffer(pixels, np.uint8).reshape(size, size, 3)
     return Tile(number, images, tuple(slots))
