@@ -16,7 +16,10 @@ from xattr.run._place import Place
 from xattr.run._store import Staged, Store
 
 NUM_RECORDS, TILE = 1100, 32
-LAYOUTS = [Layout("a", (7, 7), "float32"), Layout("b", (16, 16, 3), "float16")]
+LAYOUTS = [
+    Layout("a", "map", (7, 7), "float32"),
+    Layout("b", "map", (16, 16, 3), "float16"),
+]
 SCHEMA = pa.schema([("index", pa.int64()), ("value", pa.float32())])
 
 

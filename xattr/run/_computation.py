@@ -77,6 +77,7 @@ class Computation:
         self._predict = self._spread(partial(_predict, plan.target), 3)
         tiles = {name: partial(_explain, plan, name) for name in plan.methods}
         self._methods = {name: self._spread(f, 5) for name, f in tiles.items()}
+        self._shapes: dict[str, Results] = {}
         options = compiler_options(devices[0].platform)
         self._alone = {
             name: jax.jit(f, compiler_options=options) for name, f in tiles.items()
@@ -134,6 +135,8 @@ class Computation:
 
     def trace(self, name: str) -> Results:
         """Shapes of a method's results for one record; nothing is computed."""
+        if name in self._shapes:
+            return self._shapes[name]
         plan, size = self.plan, 1
         side = plan.pretrained.preprocess.size
         pixels = jax.ShapeDtypeStruct((size, side, side, 3), jnp.uint8)
@@ -141,10 +144,11 @@ class Computation:
         prepare = plan.methods[name].prepare
         prepared = prepare(np.zeros((size, side, side, 3), "f4")) if prepare else {}
         with self._compiling():
-            return jax.eval_shape(
+            self._shapes[name] = jax.eval_shape(
                 partial(_explain, plan, name),
                 *(self._model, pixels, numbers, numbers, prepared),
             )
+        return self._shapes[name]
 
     @contextmanager
     def _compiling(self) -> Iterator[None]:

@@ -152,7 +152,9 @@ def _missing(store: Store, shards: Sequence[int]) -> dict[int, set[int]]:
         tiles = set(store.tiles(shard)) - staged
         if shard in done:
             store.discard(shard)
-        elif not tiles:
+            continue
+        store.clear(shard)
+        if not tiles:
             store.commit(shard)
         else:
             missing[shard] = tiles

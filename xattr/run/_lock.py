@@ -66,7 +66,8 @@ class Lock:
         """Give the lock back."""
         self._end.set()
         self._thread.join()
-        self._place.write_if(self._name, None, self._state)
+        if self._state:
+            self._place.write_if(self._name, None, self._state)
 
     def check(self) -> None:
         """Raise if another process has taken the lock, as after a long sleep.

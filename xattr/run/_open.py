@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from xattr.run import _layout as layout
 from xattr.run._manifest import read_manifest
-from xattr.run._place import Place, storage_errors
+from xattr.run._place import Place
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -84,7 +84,8 @@ class Run:
         scaled = self.settings["maps"]["dtype"] == "int8"
         return {
             name: Maps(
-                self._array(name), self._array(f"{name}_scale") if scaled else None
+                self._place.array(f"{layout.MAPS}{name}"),
+                self._place.array(f"{layout.MAPS}{name}_scale") if scaled else None,
             )
             for name in self.methods
         }
@@ -135,13 +136,6 @@ class Run:
         if not self.committed:
             return Counter()
         return Counter(self.rows(columns=["status"])["status"].to_pylist())
-
-    def _array(self, name: str) -> "ts.TensorStore":
-        import tensorstore as ts
-
-        place = self._place.spec(f"{layout.MAPS}{name}/")
-        with storage_errors(self._place):
-            return ts.open({"driver": "zarr3", "kvstore": place}, read=True).result()
 
 
 def open_run(address: str | os.PathLike[str]) -> Run:

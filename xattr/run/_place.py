@@ -1,9 +1,9 @@
 """A folder or a bucket as named bytes, each written whole or not at all."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import tensorstore as ts
@@ -22,20 +22,30 @@ class Place:
     """
 
     def __init__(self, address: str | os.PathLike[str]) -> None:
+        import tensorstore as ts
+
         self.address = os.fspath(address)
         self.is_local = "://" not in self.address
-        self._store = _open(self.spec())
+        self._context = ts.Context()
+        self._store = ts.KvStore.open(self._spec(), context=self._context).result()
 
     def __str__(self) -> str:
         """The address as it was given."""
         return self.address
 
-    def spec(self, part: str = "") -> dict[str, str] | str:
-        """What TensorStore opens a folder inside by; `part` ends with a slash."""
-        if self.is_local:
-            path = os.path.join(os.path.abspath(self.address), part)
-            return {"driver": "file", "path": os.path.join(path, "")}
-        return f"{self.address.rstrip('/')}/{part}"
+    def array(
+        self, part: str, metadata: Mapping[str, Any] | None = None
+    ) -> "ts.TensorStore":
+        """A Zarr array inside; with `metadata` it is made if it is not there."""
+        import tensorstore as ts
+
+        spec = {"driver": "zarr3", "kvstore": self._spec(part)}
+        if metadata is not None:
+            # A chunk that is all of the fill value is there like any other.
+            spec |= {"metadata": metadata, "store_data_equal_to_fill_value": True}
+        make = metadata is not None
+        with storage_errors(self):
+            return ts.open(spec, open=True, create=make, context=self._context).result()
 
     def names(self, prefix: str) -> list[str]:
         """Names that begin with `prefix`, sorted."""
@@ -88,6 +98,13 @@ class Place:
         with storage_errors(self):
             self._store.delete_range(ts.KvStore.KeyRange(low, low + b"\xff")).result()
 
+    def _spec(self, part: str = "") -> dict[str, str] | str:
+        """What TensorStore opens a folder inside by."""
+        if self.is_local:
+            path = os.path.join(os.path.abspath(self.address), part)
+            return {"driver": "file", "path": os.path.join(path, "")}
+        return f"{self.address.rstrip('/')}/{part and part + '/'}"
+
 
 @contextmanager
 def storage_errors(place: Place) -> Iterator[None]:
@@ -96,9 +113,3 @@ def storage_errors(place: Place) -> Iterator[None]:
         yield
     except ValueError as error:  # TensorStore has no kind of its own
         raise OSError(f"{place}: {error}") from error
-
-
-def _open(spec: dict[str, str] | str) -> "ts.KvStore":
-    import tensorstore as ts
-
-    return ts.KvStore.open(spec).result()

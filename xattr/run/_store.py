@@ -20,7 +20,6 @@ from xattr.run._place import Place, storage_errors
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import tensorstore as ts
 
 Row = dict[str, Any]
 
@@ -55,7 +54,12 @@ class Store:
         self.place, self.num_records, self.tile_size = place, num_records, tile_size
         self._layouts, self._schema = tuple(layouts), schema
         place.write(f"{layout.MAPS}zarr.json", layout.to_json(layout.GROUP))
-        self._arrays = {a.name: _open(place, a, num_records) for a in layouts}
+        self._arrays = {
+            array.name: place.array(
+                layout.MAPS + array.name, array.metadata(num_records)
+            )
+            for array in layouts
+        }
 
     def committed(self, shards: Iterable[int]) -> set[int]:
         """Those of some shards that are whole: rows and arrays are there and sound."""
@@ -112,6 +116,14 @@ class Store:
         """Remove what is staged of a shard."""
         self.place.remove_all(f"{layout.STAGED}{shard:05d}/")
 
+    def clear(self, shard: int) -> None:
+        """Remove what there is of a shard that is not committed, but what is staged.
+
+        A damaged array would be read, to write the rest of it, and fail.
+        """
+        for name in self._names(shard):
+            self.place.remove(name)
+
     def tiles(self, shard: int) -> range:
         """The tiles of a shard."""
         return layout.tiles_of(shard, self.tile_size, self.num_records)
@@ -151,20 +163,6 @@ class Store:
         except (SafetensorError, ValueError, KeyError):
             return None
         return Staged(arrays, rows)
-
-
-def _open(place: Place, array: Layout, num_records: int) -> "ts.TensorStore":
-    """Open an array, made if it is not there, with every chunk stored."""
-    import tensorstore as ts
-
-    spec = {
-        "driver": "zarr3",
-        "kvstore": place.spec(f"{layout.MAPS}{array.name}/"),
-        "metadata": array.metadata(num_records),
-        "store_data_equal_to_fill_value": True,
-    }
-    with storage_errors(place):
-        return ts.open(spec, create=True, open=True).result()
 
 
 def _to_parquet(rows: Sequence[Row], schema: "pa.Schema") -> bytes:
