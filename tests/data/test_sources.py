@@ -118,7 +118,7 @@ def test_results_of_runs_are_no_photographs(tmp_path):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    (tmp_path / "old" / "run.json").write_text('{"xattr": "0.1", "methods": []}')
+    (tmp_path / "old" / "run.json").write_text('{"format": 1, "run": {}}')
     (tmp_path / "hers" / "run.json").write_text('{"speed": 3}')
     pattern = f"{tmp_path}/**/b.png"
     found = find_images([tmp_path, pattern], leave_out=tmp_path / "x" / ".." / "out")

@@ -31,6 +31,16 @@ class Progress(Protocol):
         """This method is being computed."""
 
 
+class Bar(Protocol):
+    """Where a run stands."""
+
+    def show(self, done: int, total: int, pace: str = "", /) -> None:
+        """So many files are done, at this pace."""
+
+    def say(self, text: str, /) -> None:
+        """Print one line beside it."""
+
+
 def console(*, error: bool = False) -> Console:
     """A console on the current output; made anew, for tests swap the streams."""
     stream = sys.stderr if error else sys.stdout
@@ -65,11 +75,58 @@ def show_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 
 @contextmanager
+def progress_bar(prefix: str = "", doing: str = "computing") -> Iterator[Bar]:
+    """A bar on a terminal; elsewhere a line for every tenth of the files."""
+    err = console(error=True)
+    if not err.is_terminal:
+        yield _Lines(prefix)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[pace]}"),
+    )
+    with Bars(*columns, console=err, transient=True) as bars:
+        yield _Terminal(bars, f"{prefix}{doing}")
+
+
+class _Terminal:
+    """Progress as a bar."""
+
+    def __init__(self, bars: Bars, doing: str) -> None:
+        self._bars, self._task = bars, bars.add_task(doing, total=None, pace="")
+
+    def show(self, done: int, total: int, pace: str = "", /) -> None:
+        self._bars.update(self._task, completed=done, total=total, pace=pace)
+
+    def say(self, text: str, /) -> None:
+        self._bars.console.print(Text(text), soft_wrap=True)
+
+
+class _Lines:
+    """Progress as lines, for logs."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix, self._told = prefix, -1
+
+    def show(self, done: int, total: int, pace: str = "", /) -> None:
+        step = max(total // 10, 1)
+        if done == self._told or (done < total and 0 <= self._told > done - step):
+            return
+        self._told = done
+        self.say(f"{done} of {total} files" + (pace and f", {pace}"))
+
+    def say(self, text: str, /) -> None:
+        say(f"{self._prefix}{text}", error=True)
+
+
+@contextmanager
 def progress(total: int) -> Iterator[Progress]:
     """A bar on a terminal; elsewhere a line for every tenth of the files."""
     err = console(error=True)
     if not err.is_terminal:
-        yield _Lines(total)
+        yield _OldLines(total)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -78,10 +135,10 @@ def progress(total: int) -> Iterator[Progress]:
         TimeRemainingColumn(),
     )
     with Bars(*columns, console=err, transient=True) as bars:
-        yield _Bar(bars, total)
+        yield _OldBar(bars, total)
 
 
-class _Bar:
+class _OldBar:
     """Progress as a bar that names the method at work."""
 
     def __init__(self, bars: Bars, total: int) -> None:
@@ -94,7 +151,7 @@ class _Bar:
         self._bars.update(self._task, description=method.replace("_", " "))
 
 
-class _Lines:
+class _OldLines:
     """Progress as lines, for logs."""
 
     def __init__(self, total: int) -> None:

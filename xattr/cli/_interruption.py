@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from xattr.cli._console import say
+
 INTERRUPTED = 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -31,6 +33,7 @@ class Interruption:
             if self.asked:
                 os._exit(INTERRUPTED)  # what is finished is on disk already
             self.asked = True
+            say("Ending after what is begun; once more ends at once.", error=True)
 
 
 @contextmanager

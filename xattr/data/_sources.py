@@ -130,12 +130,16 @@ def _is_within(path: str, folder: str | None) -> bool:
 
 
 def _is_results(folder: str) -> bool:
-    """Whether a run has written the folder: its `run.json` says so."""
+    """Whether a run or a report was written there: its JSON file says so."""
+    return any(_is_mark(Path(folder, name)) for name in ("run.json", "report.json"))
+
+
+def _is_mark(file: Path) -> bool:
     try:
-        settings = json.loads(Path(folder, "run.json").read_bytes())
+        settings = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(settings, dict) and {"xattr", "methods"} <= settings.keys()
+    return isinstance(settings, dict) and {"format", "run"} <= settings.keys()
 
 
 def _walk(place: Path, closed: str | None) -> Iterator[Path | Problem]:
