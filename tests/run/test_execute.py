@@ -22,7 +22,9 @@ def test_maps_are_those_of_the_method(tmp_path):
     progress = run(tmp_path, wanted, noise(11))
     assert (progress.total, progress.done, progress.computed) == (11, 11, 11)
     found = open_run(tmp_path)
-    images = np.stack([Noise(11)[k]["image"] for k in range(11)]) / np.float32(255)
+    images = jax.numpy.stack([Noise(11)[k]["image"] for k in range(11)]) / np.float32(
+        255
+    )
     model = wanted.pretrained.model
     targets = np.asarray(model(images)).argmax(-1)
     keys = jax.vmap(lambda k: jax.random.fold_in(jax.random.key(0), k))(np.arange(11))

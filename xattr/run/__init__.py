@@ -7,6 +7,7 @@ from xattr.run._manifest import RunMismatch
 from xattr.run._open import Maps, Run, open_run
 from xattr.run._place import Place
 from xattr.run._plan import Plan
+from xattr.run._processes import join_processes
 
 __all__ = [
     "Computation",
@@ -19,5 +20,6 @@ __all__ = [
     "RunMismatch",
     "Share",
     "execute",
+    "join_processes",
     "open_run",
 ]
