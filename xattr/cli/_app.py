@@ -4,8 +4,11 @@ import typer
 
 from xattr.cli._bench import bench
 from xattr.cli._explain import explain
+from xattr.cli._export import export
 from xattr.cli._methods import methods
 from xattr.cli._models import models
+from xattr.cli._report import report
+from xattr.cli._run import app as run
 from xattr.cli._sites import sites
 
 app = typer.Typer(
@@ -17,10 +20,13 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(explain)
+app.command()(report)
 app.command()(methods)
 app.command()(sites)
 app.command()(models)
 app.command()(bench)
+app.command()(export)
+app.add_typer(run, name="run")
 
 
 def _show_version(wanted: bool) -> None:

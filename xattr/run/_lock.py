@@ -6,6 +6,7 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -117,6 +118,12 @@ class Lock:
             "beat": time.time(),
         }
         return json.dumps(holder).encode()
+
+
+def live_holders(locks: Iterable[bytes]) -> list[dict[str, Any]]:
+    """Those who hold some locks, the dead left out."""
+    holders = [_holder(lock) for lock in locks]
+    return [holder for holder in holders if not _is_stale(holder)]
 
 
 def _holder(value: bytes) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from xattr.run import _layout as layout
+from xattr.run._lock import live_holders
 from xattr.run._manifest import read_manifest
 from xattr.run._place import Place
 
@@ -130,6 +131,11 @@ class Run:
             parquet.read_table(io.BytesIO(parts[name]), columns=columns)
             for name in names
         )
+
+    def writers(self) -> list[dict[str, Any]]:
+        """The processes that are writing: host, number, share."""
+        names = self._place.names("locks/")
+        return live_holders(self._place.read_many(names).values())
 
     def statuses(self) -> Counter[str]:
         """How many committed records have each status."""

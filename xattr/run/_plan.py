@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -41,7 +41,8 @@ class Plan:
       resolution: "raw" keeps a site's grid, "input" enlarges it to the image's size.
 
     Raises:
-      ValueError: for a `tile_size` that does not divide a shard.
+      ValueError: for a `tile_size` that does not divide a shard, or options of a
+        method that is not there.
     """
 
     pretrained: "Pretrained"
@@ -64,6 +65,13 @@ class Plan:
                 f"shard: give 1, 2, 4, 8, … or {SHARD}."
             )
 
+        unknown = self.options.keys() - self.methods.keys()
+        if unknown:
+            raise ValueError(
+                f"`options` are given for {', '.join(sorted(unknown))}, not among the "
+                f"methods of the run: {', '.join(self.methods)}."
+            )
+
     def method(self, name: str) -> Method:
         """A method with its hyperparameters and its site."""
         row = self.methods[name]
@@ -79,7 +87,7 @@ class Plan:
             "model": {
                 "name": self.pretrained.name,
                 "weights": _digest(self.pretrained.model),
-                "preprocess": repr(self.pretrained.preprocess),
+                "preprocess": asdict(self.pretrained.preprocess),
             },
             "methods": {
                 name: _plain(row.method.keywords if _bound(row.method) else {})
