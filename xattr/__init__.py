@@ -13,6 +13,9 @@ from xattr._version import __version__
 _NAMES = {
     "chunk_memory": "_budget",
     "open_run": "run",
+    "Explainer": "export",
+    "load_explainer": "export",
+    "save_explainer": "export",
     "Model": "_model",
     "from_function": "_model",
     "from_linen": "_model",
@@ -125,6 +128,7 @@ if TYPE_CHECKING:
         times_input,
         vargrad,
     )
+    from xattr.export import Explainer, load_explainer, save_explainer
     from xattr.gradients import gradient, input_x_gradient
     from xattr.paths import (
         blur_integrated_gradients,
