@@ -57,4 +57,4 @@ def test_wheel_in_an_empty_environment(tmp_path):
         cwd=tmp_path,
     )
     assert (tmp_path / "out" / "index.html").stat().st_size > 10_000
-    assert list((tmp_path / "out").rglob("*.npz"))
+    assert list((tmp_path / "out" / "overlays").rglob("*.png"))

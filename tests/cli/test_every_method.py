@@ -5,6 +5,7 @@ import pytest
 
 from xattr.cli.methods import METHODS
 from xattr.images import Preprocess
+from xattr.run import open_run
 
 
 @pytest.mark.slow
@@ -15,8 +16,9 @@ def test_every_method_runs_from_the_command_line(tiny, call, photos, tmp_path):
     assert result.exit_code == 0, result.output
     with (tmp_path / "out" / "predictions.csv").open(encoding="utf-8") as file:
         assert len(list(csv.DictReader(file))) == 2
-    with np.load(tmp_path / "out" / "maps" / "x.npz") as maps:
-        assert set(METHODS) < set(maps)
-        for name in METHODS:
-            assert maps[name].shape[:2] == (32, 32)
-            assert np.isfinite(maps[name]).all()
+    found = open_run(tmp_path / "out")
+    assert found.methods == tuple(METHODS)
+    assert found.statuses() == {"ok": 2}
+    for name in METHODS:
+        assert found.maps[name].shape[:3] == (2, 32, 32)
+        assert np.isfinite(found.maps[name][:]).all()

@@ -1,19 +1,24 @@
 import os
 import unicodedata
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xattr.cli import _folder
-from xattr.cli._folder import Names, check_folder, make_folder, write_whole
+from xattr.cli._folder import (
+    check_folder,
+    check_report_folder,
+    clear_report,
+    clear_run,
+    record_name,
+    write_whole,
+)
 
 
-def test_names_are_unique_whatever_the_case():
-    names = Names()
-    taken = [names.take(Path(p)) for p in ("a/x.png", "b/x.jpg", "c/X.png", "x-2.png")]
-    assert taken == ["x", "x-2", "X-3", "x-2-2"]
+def test_names_begin_with_the_number():
+    assert record_name(3, 5, "a/x.tar.png") == "3-x.tar"
+    assert record_name(3, 1001, "x") == "0003-x"
+    assert record_name(0, 1, "tfds/train#0") == "0-train_0"
 
 
 @pytest.mark.parametrize(
@@ -22,31 +27,19 @@ def test_names_are_unique_whatever_the_case():
         ("Grüße 犬", "Grüße_犬"),
         ("u\u0308", "ü"),
         ("हिन्दी", "हिन्दी"),
-        ("CON", "CON_"),
-        ("com1.backup", "com1.backup_"),
-        ("console", "console"),
+        ("CON", "CON"),
         ("犬" * 90, "犬" * 40),
         ("💥", "image"),
         ("caf\udce9", "caf"),
     ],
 )
 def test_names_keep_letters(stem, name):
-    assert Names().take(Path(f"{stem}.png")) == name
-
-
-def test_many_files_of_one_name_take_time_for_each(monkeypatch):
-    names, compared = Names(), []
-    folded = _folder._folded
-    monkeypatch.setattr(_folder, "_folded", lambda n: compared.append(n) or folded(n))
-    taken = [names.take(Path("x.png")) for _ in range(200)]
-    assert taken[-1] == "x-200"
-    assert len(compared) < 1200
+    assert record_name(2, 3, f"{stem}.png") == f"2-{name}"
 
 
 @given(st.lists(st.text(max_size=120), max_size=12))
 def test_names_are_safe(stems):
-    names = Names()
-    taken = [names.take(Path(stem.replace("/", "_") + ".png")) for stem in stems]
+    taken = [record_name(k, len(stems), f"{s}.png") for k, s in enumerate(stems)]
     assert len({name.casefold() for name in taken}) == len(stems)
     for name in taken:
         assert not set(name) & set('/\\:*?"<>| \n\0')
@@ -80,23 +73,40 @@ def test_checking_leaves_nothing_behind(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_only_results_are_overwritten(tmp_path):
-    make_folder(tmp_path)
-    (tmp_path / "run.json").write_text("{}")
-    for name in ("index.html", "index-2.html", "predictions.csv", "overlays/a/b.png"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("old")
-    mine = ["mine.txt", "maps/mine.txt", "overlays/mine/notes/a.txt"]
-    for name in ("maps/a.npz", *mine):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("mine")
+REPORTED = ("index.html", "index-2.html", "predictions.csv", "report.json")
+REPORTED += ("overlays/a/b.png", "arrays/a/b.npy")
+STORED = ("run.json", "maps.zarr/zarr.json", "maps.zarr/a/c/0/0", "maps.zarr/a/x.json")
+STORED += ("rows/part-00000.parquet", "staged/00000/00000003.safetensors")
+STORED += ("rows/part-00001.parquet.__lock", "run.json.__lock")
+MINE = ("mine.txt", "arrays/mine.txt", "overlays/mine/notes/a.txt", "rows/mine.parquet")
+MINE += ("index-old.html",)
+
+
+def fill(folder):
+    for name in (*REPORTED, *STORED, *MINE):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("{}")
+
+
+def left(folder):
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return sorted(path.relative_to(folder).as_posix() for path in files)
+
+
+def test_only_runs_are_overwritten(tmp_path):
+    fill(tmp_path)
     check_folder(tmp_path, overwrite=True)
-    make_folder(tmp_path)
-    left = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert sorted(path.relative_to(tmp_path).as_posix() for path in left) == sorted(
-        mine
-    )
-    assert not (tmp_path / "overlays" / "a").exists()
+    clear_run(tmp_path)
+    assert left(tmp_path) == sorted(MINE)
+    folders = {path.name for path in tmp_path.rglob("*") if path.is_dir()}
+    assert folders == {"arrays", "overlays", "mine", "notes", "rows"}
+
+
+def test_a_report_replaces_a_report_alone(tmp_path):
+    fill(tmp_path)
+    check_report_folder(tmp_path)
+    clear_report(tmp_path)
+    assert left(tmp_path) == sorted((*STORED, *MINE))
 
 
 def test_folders_of_others_are_left_alone(tmp_path):
@@ -105,6 +115,8 @@ def test_folders_of_others_are_left_alone(tmp_path):
         check_folder(tmp_path, overwrite=False)
     with pytest.raises(ValueError, match="holds files that no run has written"):
         check_folder(tmp_path, overwrite=True)
+    with pytest.raises(ValueError, match="neither a run nor a report has written"):
+        check_report_folder(tmp_path)
 
 
 def test_a_file_is_no_folder(tmp_path):

@@ -2,7 +2,17 @@
 
 import numpy as np
 
-from xattr.render import Explanation, Layer, PageHead, Skipped, embed, page
+from xattr.render import (
+    Explanation,
+    Layer,
+    MapCounts,
+    PageHead,
+    Skipped,
+    Summary,
+    Turn,
+    embed,
+    page,
+)
 
 EVIL = "<script>document.body.innerHTML='evil'</script>\"'.jpg"
 SIDE = 64
@@ -32,7 +42,17 @@ def sample_page() -> str:
         methods=["grad_cam", "integrated_gradients"],
         facts=[("Explained class", "predicted")],
         notice="The run was interrupted.",
-        next="index-2.html",
+        turn=Turn(1, 3, "index.html", "index-{}.html"),
+        summary=Summary(
+            statuses=[("ok", 1), ("faulty", 1), ("skipped", 1)],
+            probabilities=[1, 0, 0, 1],
+            predictions=[("tiger cat, <b>Felis</b>", 2)],
+            num_predicted=1,
+            maps=[
+                MapCounts("grad_cam", drawn=2),
+                MapCounts("integrated_gradients", drawn=0, not_finite=2),
+            ],
+        ),
         position="2 files",
     )
     return page(head, entries, [Skipped(EVIL, "it is not an image")])

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -143,17 +144,14 @@ def _site(site: str | None, subject: Subject, methods: Mapping[str, Any]) -> str
 def _batch(folder: Path | None, preprocess: "Preprocess", count: int) -> np.ndarray:
     """Photographs as the model takes them, again from the first if they run out."""
     from xattr import models
-    from xattr.data import find_images, read_batches
+    from xattr.data import FileSource, UnreadableImage, pixels_of
 
-    paths = (
-        list(models.photographs())
-        if folder is None
-        else list(find_images([str(folder)]).paths)
-    )
+    places = list(models.photographs()) if folder is None else [folder]
     images: list[np.ndarray] = []
-    for batch in read_batches(paths, batch_size=count, transform=preprocess):
-        images += batch.images
-        if len(images) >= count:
+    for record in FileSource(places):
+        with suppress(UnreadableImage):
+            images.append(preprocess(pixels_of(record)))
+        if len(images) == count:
             break
     if not images:
         raise ValueError(f"`--images` {folder} holds no image file.")

@@ -11,7 +11,6 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     TextColumn,
-    TimeRemainingColumn,
 )
 from rich.progress import Progress as Bars
 from rich.table import Table
@@ -19,16 +18,6 @@ from rich.text import Text
 
 WRONG_CALL = 2
 LISTED = 20
-
-
-class Progress(Protocol):
-    """Where a run stands."""
-
-    def advance(self, count: int, /) -> None:
-        """So many more files are done."""
-
-    def note(self, method: str, /) -> None:
-        """This method is being computed."""
 
 
 class Bar(Protocol):
@@ -119,53 +108,6 @@ class _Lines:
 
     def say(self, text: str, /) -> None:
         say(f"{self._prefix}{text}", error=True)
-
-
-@contextmanager
-def progress(total: int) -> Iterator[Progress]:
-    """A bar on a terminal; elsewhere a line for every tenth of the files."""
-    err = console(error=True)
-    if not err.is_terminal:
-        yield _OldLines(total)
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Bars(*columns, console=err, transient=True) as bars:
-        yield _OldBar(bars, total)
-
-
-class _OldBar:
-    """Progress as a bar that names the method at work."""
-
-    def __init__(self, bars: Bars, total: int) -> None:
-        self._bars, self._task = bars, bars.add_task("reading", total=total)
-
-    def advance(self, count: int, /) -> None:
-        self._bars.advance(self._task, count)
-
-    def note(self, method: str, /) -> None:
-        self._bars.update(self._task, description=method.replace("_", " "))
-
-
-class _OldLines:
-    """Progress as lines, for logs."""
-
-    def __init__(self, total: int) -> None:
-        self._total, self._done, self._told = total, 0, 0
-
-    def advance(self, count: int, /) -> None:
-        self._done += count
-        step = max(self._total // 10, 1)
-        if self._done == self._total or self._done - self._told >= step:
-            self._told = self._done
-            say(f"{self._done} of {self._total} files", error=True)
-
-    def note(self, method: str, /) -> None:
-        pass
 
 
 def _wide(stream) -> Console:

@@ -1,16 +1,15 @@
 """The command `explain`."""
 
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from xattr.cli._choices import choose_methods, choose_target, for_command_line
-from xattr.cli._console import LISTED, fail
-from xattr.cli._folder import check_folder
-from xattr.cli._needs import check_needs, check_site
-from xattr.data import Found, Problem, display_name, find_images
+from xattr.cli._choices import for_command_line
+from xattr.cli._console import LISTED, fail, say
+from xattr.cli._folder import check_folder, clear_run, is_reported
+from xattr.data import Problem, Source, display_name, open_source
 
 DEFAULT_METHODS = (
     "gradient,integrated_gradients,smoothgrad,grad_cam,layer_cam,occlusion"
@@ -19,7 +18,11 @@ DEFAULT_METHODS = (
 
 def explain(
     paths: Annotated[
-        list[str], typer.Argument(help="Image files, folders (recursively) and globs.")
+        list[str],
+        typer.Argument(
+            help="Image files, folders (recursively) and globs; or tar and zip "
+            "archives; or `tfds:NAME/SPLIT`."
+        ),
     ],
     model: Annotated[
         str, typer.Option(help="A network; `models` lists them.")
@@ -48,7 +51,7 @@ def explain(
         "xattr-results"
     ),
     batch_size: Annotated[
-        int, typer.Option(min=1, help="Photographs computed together.")
+        int, typer.Option(help="Photographs computed together: 1, 2, 4, … 256.")
     ] = 8,
     table: Annotated[
         Literal["csv", "parquet"], typer.Option(help="Format of the predictions.")
@@ -56,6 +59,9 @@ def explain(
     signed: Annotated[
         bool,
         typer.Option("--signed/--absolute", help="What the PNG overlays show."),
+    ] = False,
+    arrays: Annotated[
+        bool, typer.Option("--arrays", help="Each map as a .npy file.")
     ] = False,
     precision: Annotated[
         Literal["default", "high", "highest"],
@@ -69,45 +75,70 @@ def explain(
         bool, typer.Option("--overwrite", help="Replace an earlier run's results.")
     ] = False,
 ) -> None:
-    """Explain photographs: overlays, raw maps, a table, and a page to look at.
+    """Explain photographs: a run and its report in one folder.
+
+    There are pages to look at, overlays, a table, and the maps, which
+    `xattr.open_run(FOLDER)` reads. What was interrupted goes on if it is called again.
 
     Exit code: 0 if all went well, 1 if a file was skipped or a map is not finite,
     2 if the call was wrong (nothing is written), 3 if the disk or the memory is
     full, 130 if interrupted.
     """
-    from xattr.cli._explaining import Plan, check_sites
-    from xattr.cli._running import execute
-    from xattr.cli._table import check_format
-    from xattr.cli._writing import Results, describe
-    from xattr.cli.methods import METHODS
-    from xattr.models import load
+    from xattr.cli._executing import execute_run
+    from xattr.cli._photographs import describe_source
+    from xattr.cli._planning import plan_from_options
+    from xattr.cli._reporting import Options, report_run
+    from xattr.run import Computation, Place, RunLocked, open_run
 
     try:
-        methods = choose_methods(method or [DEFAULT_METHODS], METHODS)
-        check_site(site, methods)
-        check_needs(methods)
-        check_format(table)
-        check_folder(out, overwrite=overwrite)
+        check_folder(out, overwrite=overwrite or _goes_on(out))
         _check_paths(paths)
-        found = find_images(paths, leave_out=out)
-        _check_found(found)
-        pretrained = load(model, weights=weights)
-        plan = Plan(
-            pretrained=pretrained,
-            methods=methods,
-            target=choose_target(target, pretrained.classes),
-            site=site or pretrained.site,
-            batch_size=min(batch_size, len(found.paths)),
+        source = open_source(paths, leave_out=out)
+        problems = getattr(source, "problems", ())
+        _check_found(source, problems)
+        plan = plan_from_options(
+            method or [DEFAULT_METHODS],
+            num_records=len(source),
+            model=model,
+            weights=weights,
+            target=target,
+            site=site,
+            batch_size=batch_size,
             seed=seed,
-            precision=None if precision == "default" else precision,
+            precision=precision,
         )
-        check_sites(plan)
+        computation = Computation(plan)
+        computation.layouts()
+        if overwrite:
+            clear_run(out)
+    except RunLocked as error:
+        fail(error)
     except (ImportError, OSError, TypeError, ValueError) as error:
         fail(for_command_line(error, model))
-    shown = "predicted" if plan.target is None else pretrained.classes[plan.target]
-    options = {"table": table, "signed": signed, "facts": describe(plan, shown)}
-    begin = partial(Results, out, plan, len(found.paths), **options)
-    raise typer.Exit(execute(plan, found, out, begin))
+    outcome = execute_run(
+        plan,
+        source,
+        Place(out),
+        computation=computation,
+        about=describe_source(paths, None, problems),
+    )
+    if outcome.code:
+        say("The same call goes on where this one ended.", error=True)
+        raise typer.Exit(outcome.code)
+    options = Options(table, signed, overlays=True, arrays=arrays)
+    raise typer.Exit(report_run(open_run(out), source, out, options))
+
+
+def _goes_on(folder: Path) -> bool:
+    """Whether a run was begun there, and neither it nor its report was finished."""
+    from xattr.run import RunMismatch, open_run
+
+    try:
+        run = open_run(folder)
+    except (OSError, RunMismatch):
+        return False
+    num_shards = -(-len(run) // run.settings["shard_size"])
+    return len(run.committed) < num_shards or not is_reported(folder)
 
 
 def _check_paths(paths: list[str]) -> None:
@@ -119,10 +150,10 @@ def _check_paths(paths: list[str]) -> None:
         )
 
 
-def _check_found(found: Found) -> None:
+def _check_found(source: Source, problems: Sequence[Problem]) -> None:
     """Raise if there is nothing to explain."""
-    if not found.paths:
-        listed = "; ".join(_named(problem) for problem in found.problems[:LISTED])
+    if not len(source):
+        listed = "; ".join(_named(problem) for problem in problems[:LISTED])
         raise ValueError(f"`PATHS` holds no image file ({listed}).")
 
 

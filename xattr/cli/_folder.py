@@ -1,21 +1,26 @@
-"""The folder that a run writes, and names in it."""
+"""The folder of a run and its report, and names in it."""
 
 import os
 import re
+import shutil
 import tempfile
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO
 
-MARK = "run.json"
-PARTS = ("overlays", "maps")
-RESULTS = ("overlays/*/*.png", "maps/*.npz")
-PAGES = re.compile(r"index(-\d+)?\.html|predictions\.(csv|parquet)|run\.json")
+MARK, REPORT_MARK = "run.json", "report.json"
+OVERLAYS, ARRAYS, TABLE = "overlays", "arrays", "predictions"
+PAGES = "index-{}.html"
+
+_REPORTED = re.compile(rf"index(-\d+)?\.html|{TABLE}\.(csv|parquet)|report\.json")
+_PICTURED = (f"{OVERLAYS}/*/*.png", f"{ARRAYS}/*/*.npy")
+_STORED = ("rows/part-*.parquet", "staged/*/*.safetensors")
+_MAPS = "maps.zarr"
+_UNFINISHED = "*.__lock"  # what TensorStore leaves if it is killed
 
 MAX_BYTES = 120
-RESERVED = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9¹²³]", re.IGNORECASE)
 
 
 def check_folder(folder: Path, *, overwrite: bool) -> None:
@@ -34,7 +39,7 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
                 f"`--out` {folder} is not empty. Give another folder, or `--overwrite` "
                 "to replace the results in it."
             )
-        if not (folder / MARK).is_file():
+        if not _is_marked(folder):
             raise ValueError(
                 f"`--out` {folder} holds files that no run has written (there is no "
                 f"{MARK}); `--overwrite` leaves them alone. Give another folder."
@@ -49,19 +54,104 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
         ) from error
 
 
-def make_folder(folder: Path) -> None:
-    """Make the folder, and remove what an earlier run wrote, and only that."""
+def check_report_folder(folder: Path) -> None:
+    """Raise unless a report can be written to `folder`.
+
+    Raises:
+      ValueError: if it holds what neither a run nor a report has written, or cannot be
+        written to.
+    """
+    if folder.is_dir() and any(folder.iterdir()) and not _is_marked(folder):
+        raise ValueError(
+            f"`--out` {folder} holds files that neither a run nor a report has "
+            "written. Give another folder."
+        )
+    check_folder(folder, overwrite=True)
+
+
+def is_reported(folder: Path) -> bool:
+    """Whether a whole report was written there."""
+    return (folder / REPORT_MARK).is_file()
+
+
+def clear_report(folder: Path) -> None:
+    """Make the folder, and remove an earlier report, and only that."""
     folder.mkdir(parents=True, exist_ok=True)
-    for pattern in RESULTS:
-        for file in folder.glob(pattern):
+    (folder / REPORT_MARK).unlink(missing_ok=True)
+    _remove(folder, _PICTURED)
+    for file in folder.iterdir():
+        if _REPORTED.fullmatch(file.name):
             file.unlink()
-    for part in PARTS:
-        for inner in (*sorted((folder / part).glob("*")), folder / part):
+
+
+def clear_run(folder: Path) -> None:
+    """Remove a run and its report, and only that; what marks it as a run goes last.
+
+    Raises:
+      RunLocked: if another process writes the run.
+    """
+    from xattr.run import Place
+    from xattr.run._lock import Lock
+
+    if not (folder / MARK).is_file():
+        return clear_report(folder)
+    with Lock(Place(folder)):
+        clear_report(folder)
+        if (folder / _MAPS).is_dir():
+            shutil.rmtree(folder / _MAPS)
+        _remove(folder, _STORED)
+    _remove(folder, ("locks/*.json",))
+    for file in (*folder.glob(_UNFINISHED), folder / MARK):
+        file.unlink(missing_ok=True)
+
+
+def _remove(folder: Path, patterns: Iterable[str]) -> None:
+    """Remove files, and the folders that are empty then."""
+    for pattern in patterns:
+        for file in (*folder.glob(pattern), *folder.glob(f"{pattern}.__lock")):
+            file.unlink()
+        part = folder / pattern.split("/")[0]
+        for inner in (*sorted(part.glob("*")), part):
             with suppress(OSError):  # not empty, or no folder
                 inner.rmdir()
-    for file in folder.iterdir():
-        if PAGES.fullmatch(file.name):
-            file.unlink()
+
+
+def page_name(number: int) -> str:
+    """File name of a page.
+
+    Example:
+      >>> page_name(1), page_name(2)
+      ('index.html', 'index-2.html')
+    """
+    return "index.html" if number == 1 else PAGES.format(number)
+
+
+def record_name(index: int, count: int, file: str) -> str:
+    """What a record's pictures are called: its number, then its file's name.
+
+    The number makes it the record's own, whatever other files are called, and the same
+    in every report of the run.
+
+    Example:
+      >>> record_name(7, 1000, "cats/My cat.jpg")
+      '007-My_cat'
+    """
+    return f"{index:0{len(str(count - 1))}d}-{_safe(PurePosixPath(file).stem)}"
+
+
+def overlay_path(folder: Path, method: str, name: str) -> Path:
+    """The picture of a method's map of a record."""
+    return folder / OVERLAYS / method / f"{name}.png"
+
+
+def array_path(folder: Path, method: str, name: str) -> Path:
+    """A method's map of a record, as numbers."""
+    return folder / ARRAYS / method / f"{name}.npy"
+
+
+def _is_marked(folder: Path) -> bool:
+    """Whether a run or a report has written the folder."""
+    return any((folder / mark).is_file() for mark in (MARK, REPORT_MARK))
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -78,42 +168,17 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         raise
 
 
-class Names:
-    """Names for results: safe on any file system, no two alike in any case."""
-
-    def __init__(self) -> None:
-        self._taken: set[str] = set()
-        self._last: dict[str, int] = {}
-
-    def take(self, path: Path) -> str:
-        """A name made of a file's, with a number if another file took it."""
-        stem = _safe(path.stem)
-        name, number = stem, self._last.get(_folded(stem), 1)
-        while _folded(name) in self._taken:
-            number += 1
-            name = f"{stem}-{number}"
-        self._last[_folded(stem)] = number
-        self._taken.add(_folded(name))
-        return name
-
-
 def _safe(stem: str) -> str:
     """Letters and digits of any script, at most 120 bytes of them."""
     letters = unicodedata.normalize("NFC", stem)
     text = "".join(letter if _is_safe(letter) else "_" for letter in letters)
     text = re.sub("_+", "_", text).strip("._-").encode()[:MAX_BYTES]
-    name = text.decode("utf-8", "ignore").rstrip("._-") or "image"
-    return f"{name}_" if RESERVED.fullmatch(name.split(".")[0]) else name
+    return text.decode("utf-8", "ignore").rstrip("._-") or "image"
 
 
 def _is_safe(letter: str) -> bool:
     """Letters with their marks, digits, and what no system minds."""
     return letter.isalnum() or letter in ".-" or unicodedata.category(letter)[0] == "M"
-
-
-def _folded(name: str) -> str:
-    """The name as a file system compares it that knows no case."""
-    return unicodedata.normalize("NFC", name.casefold())
 
 
 def _umask() -> int:

@@ -1,86 +1,81 @@
-"""The table of predictions: a row per file, on disk as soon as it is known."""
+"""The table of predictions: a run's rows as one file."""
 
-import csv
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import IO, TYPE_CHECKING, Literal
 
-from xattr.cli._folder import write_whole
+from xattr.cli._folder import TABLE, record_name, write_whole
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from xattr.run import Run
 
 Format = Literal["csv", "parquet"]
 
-TOP = 3
-_TYPES = {
-    "file": "string",
-    "name": "string",
-    "status": "string",
-    "reason": "string",
-    "target": "int64",
-    "target_label": "string",
-    "target_probability": "float64",
-} | {
-    f"{column}_{rank}": kind
-    for rank in range(1, TOP + 1)
-    for column, kind in (
-        ("class", "int64"),
-        ("label", "string"),
-        ("probability", "float64"),
-    )
-}
-COLUMNS = tuple(_TYPES)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-class Table:
-    """Rows that are flushed as they come; Parquet is made of them at the end."""
+def write_table(run: "Run", shards: Sequence[int], folder: Path, form: Format) -> Path:
+    """Write the rows of some shards, and places that were no records, as one file.
 
-    def __init__(self, folder: Path, form: Format) -> None:
-        self._path = folder / "predictions.csv"
-        self._form = form
-        self._file = self._path.open("w", encoding="utf-8", newline="")
-        self._writer = csv.DictWriter(self._file, COLUMNS, restval="")
-        self._writer.writeheader()
-        self._file.flush()
-
-    def add(self, row: Mapping[str, object]) -> None:
-        """Append a row and hand it to the system."""
-        self._writer.writerow({**row, "file": _no_formula(str(row["file"]))})
-        self._file.flush()
-
-    def close(self) -> Path:
-        """Finish, in the format asked for, and say where the table is."""
-        self._file.close()
-        if self._form == "csv":
-            return self._path
-        target = self._path.with_suffix(".parquet")
-        write_whole(target, lambda file: _to_parquet(self._path, file))
-        self._path.unlink()
-        return target
+    A column `name` tells what a record's pictures are called. Shards are read one by
+    one.
+    """
+    path = folder / f"{TABLE}.{form}"
+    write_whole(path, lambda file: _write(run, shards, form, file))
+    return path
 
 
-def _no_formula(file: str) -> str:
-    """A file's name with `./` before it, where a spreadsheet would compute it."""
-    return f"./{file}" if file.startswith(("=", "+", "-", "@")) else file
+def _write(run: "Run", shards: Sequence[int], form: Format, file: IO[bytes]) -> None:
+    """Write the table to a file that is open."""
+    from pyarrow import csv, parquet
+
+    adjust = _guarded if form == "csv" else lambda rows: rows
+    kind = csv.CSVWriter if form == "csv" else parquet.ParquetWriter
+    schema = _named(run, run.rows(shards=shards[:1])).schema
+    with kind(file, schema) as writer:
+        for shard in shards:
+            writer.write_table(adjust(_named(run, run.rows(shards=[shard]))))
+        writer.write_table(adjust(_problems(run, schema)))
 
 
-def check_format(form: Format) -> None:
-    """Raise if what the format needs is not installed."""
-    if form == "parquet":
-        try:
-            import pyarrow  # noqa: F401
-        except ImportError as error:
-            raise ValueError(
-                "`--table parquet` needs pyarrow: `pip install 'xattr-jax[parquet]'`."
-            ) from error
+def _named(run: "Run", rows: "pa.Table") -> "pa.Table":
+    """Rows with the names of their pictures; those that have none are null."""
+    import pyarrow as pa
+
+    columns = (rows[name].to_pylist() for name in ("index", "file", "status"))
+    names = [
+        None if status == "skipped" else record_name(index, len(run), file)
+        for index, file, status in zip(*columns, strict=True)
+    ]
+    return rows.add_column(2, pa.field("name", pa.string()), pa.array(names, "string"))
 
 
-def _to_parquet(journal: Path, file) -> None:
-    """Read the rows back with their types."""
-    from pyarrow import csv as arrow_csv
-    from pyarrow import parquet
+def _problems(run: "Run", schema: "pa.Schema") -> "pa.Table":
+    """Rows of places that were no records."""
+    import pyarrow as pa
 
-    options = arrow_csv.ConvertOptions(column_types=_TYPES, null_values=[""])
-    parsing = arrow_csv.ParseOptions(newlines_in_values=True)
-    parquet.write_table(
-        arrow_csv.read_csv(journal, parse_options=parsing, convert_options=options),
-        file,
-    )
+    listed = [
+        {"file": name, "status": "skipped", "reason": reason}
+        for name, reason in run.about.get("source", {}).get("problems", ())
+    ]
+    return pa.Table.from_pylist(listed, schema=schema)
+
+
+def _guarded(rows: "pa.Table") -> "pa.Table":
+    """Rows of which a spreadsheet computes nothing."""
+    import pyarrow as pa
+
+    for column, guard in (("file", "./"), ("label", "'")):
+        place = rows.schema.get_field_index(column)
+        texts = [_no_formula(text, guard) for text in rows[column].to_pylist()]
+        rows = rows.set_column(
+            place, rows.schema.field(place), pa.array(texts, "string")
+        )
+    return rows
+
+
+def _no_formula(text: str | None, guard: str) -> str | None:
+    """A text with something before it, where a spreadsheet would compute it."""
+    return f"{guard}{text}" if text and text.startswith(_FORMULA) else text

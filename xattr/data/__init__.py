@@ -1,7 +1,6 @@
 """Files and data sets: what there is to explain, and reading it without surprises."""
 
 from xattr.data._archive_source import MAX_BYTES, ArchiveSource
-from xattr.data._batches import Batch, read_batches
 from xattr.data._file_source import FileSource
 from xattr.data._grain_source import GrainSource
 from xattr.data._loader import Slot, Tile, load_tiles
@@ -20,7 +19,6 @@ __all__ = [
     "MAX_BYTES",
     "MAX_PIXELS",
     "ArchiveSource",
-    "Batch",
     "FileSource",
     "Found",
     "GrainSource",
@@ -38,6 +36,5 @@ __all__ = [
     "load_tiles",
     "open_source",
     "pixels_of",
-    "read_batches",
     "read_image",
 ]

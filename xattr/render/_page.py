@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 
 from xattr.render._colormap import color_bar, color_table
 from xattr.render._names import plain_name
+from xattr.render._summary import Summary
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -52,6 +53,7 @@ class Explanation:
       layers: maps, one per method.
       rank: place of that class in `predictions`, or None if it is not there; names
         do not tell, since two classes may share one.
+      note: why `photo` is not the photograph, if it is not.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Explanation:
     probability: float
     layers: Sequence[Layer]
     rank: int | None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,33 @@ class Skipped:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """Which page this is of several.
+
+    Attributes:
+      number: of this page, from 1.
+      count: how many pages there are.
+      first: address of the first.
+      pattern: address of each other one, `{}` for its number.
+    """
+
+    number: int
+    count: int
+    first: str
+    pattern: str
+
+    def address(self, number: int) -> str:
+        """Where a page is.
+
+        Example:
+          >>> turn = Turn(2, 9, "index.html", "index-{}.html")
+          >>> turn.address(1), turn.address(3)
+          ('index.html', 'index-3.html')
+        """
+        return self.first if number == 1 else self.pattern.format(number)
+
+
+@dataclass(frozen=True)
 class PageHead:
     """What stands above the photographs.
 
@@ -80,18 +110,18 @@ class PageHead:
       methods: names of the methods, in the order of the layers.
       facts: further facts as label and text, such as the target.
       notice: a warning, such as that the run was interrupted.
-      previous: address of the page before, or empty.
-      next: address of the page after, or empty.
       position: such as "images 101 to 200 of 1,234".
+      turn: where the other pages are; None if this is the only one.
+      summary: figures of the whole run; None for none.
     """
 
     model: str
     methods: Sequence[str]
     facts: Sequence[tuple[str, str]] = ()
     notice: str = ""
-    previous: str = ""
-    next: str = ""
     position: str = ""
+    turn: Turn | None = None
+    summary: Summary | None = None
 
 
 def page(
@@ -117,6 +147,7 @@ def page(
     return _template().render(
         head=head,
         titles={name: plain_name(name) for name in head.methods},
+        share=_share,
         explanations=explanations,
         skipped=skipped,
         filters={
@@ -155,6 +186,18 @@ def embed(
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _share(count: int, total: int) -> str:
+    """A part in percent; 100% and 0% only for all and none.
+
+    Example:
+      >>> _share(3, 3), _share(99_999, 100_000), _share(1, 3)
+      ('100%', '99.9%', '33.3%')
+    """
+    if count in (0, total):
+        return f"{100 * count // total}%"
+    return f"{min(max(100 * count / total, 0.1), 99.9):.1f}%"
 
 
 @functools.cache
