@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test check slow browser newest-jax oldest-jax matrix peers parity bench clean
+.PHONY: demo test check slow browser newest-jax oldest-jax matrix peers parity bench tpu-check clean
 
 # Make the environment and explain the bundled photographs.
 demo: $(READY)
@@ -75,5 +75,17 @@ bench: $(PEERS)
 	@test -n "$(DATA)" || { echo "Give a folder: make bench DATA=DIR"; exit 2; }
 	.venv-peers/bin/python -m benchmarks.bench --data "$(DATA)" $(OPTIONS)
 
+# Compile every method for a TPU, without one; OPTIONS: such as --method rise.
+TPU = .venv-tpu/.ready
+
+$(TPU): pyproject.toml
+	$(OLDEST_PYTHON) -m venv .venv-tpu
+	.venv-tpu/bin/python -m pip install --quiet --upgrade pip
+	.venv-tpu/bin/python -m pip install --quiet --editable ".[tpu-check]"
+	touch $@
+
+tpu-check: $(TPU)
+	.venv-tpu/bin/python experiments/tpu/run.py $(OPTIONS)
+
 clean:
-	rm -rf .venv .venv-oldest .venv-newest .venv-peers xattr-demo dist
+	rm -rf .venv .venv-oldest .venv-newest .venv-peers .venv-tpu xattr-demo dist
