@@ -85,7 +85,10 @@ def test_choices_reach_the_file(forms, call, tmp_path):
         (["--method", "gradient", "--batch", "0"], "`--batch` '0' must be a number"),
         (["--method", "gradient", "--batch", "b"], "`--batch` 'b' must be a number"),
         (["--method", "gradient", "--target", "dog"], "`--target` 'dog' is not a"),
-        (["--method", "gradient", "--platform", "npu"], "`--platform` 'npu' is not known"),
+        (
+            ["--method", "gradient", "--platform", "npu"],
+            "`--platform` 'npu' is not known",
+        ),
         (["--method", "gradient", "--platform", ","], "must be names"),
     ],
 )
