@@ -105,6 +105,24 @@ def test_controls(tmp_path):
     assert "Integrated gradients" in seen["text"]
 
 
+@pytest.mark.parametrize(
+    ("typed", "address"),
+    [("2", "index-2.html"), ("99", "index-3.html"), ("0", "index.html")],
+)
+def test_the_number_of_a_page_leads_there(tmp_path, typed, address):
+    text = sample_page().replace('value="1" data-first', 'value="3" data-first')
+    text += f"""<script>
+    const box = document.querySelector(".turn input");
+    box.value = "{typed}";
+    if (document.title !== "there") box.dispatchEvent(new Event("change"));
+    </script>"""
+    for name in ("index.html", "index-2.html", "index-3.html"):
+        (tmp_path / name).write_text(f"<title>there</title>{name}", encoding="utf-8")
+    (tmp_path / "start.html").write_text(text, encoding="utf-8")
+    dom = run_chromium(tmp_path, "--dump-dom", (tmp_path / "start.html").as_uri())
+    assert f"</head><body>{address}</body>" in dom
+
+
 @pytest.mark.parametrize("mode", ["signed", "absolute"])
 def test_the_browser_draws_the_colors_of_colorize(tmp_path, mode):
     """On white, at full opacity, as NumPy would composite them."""

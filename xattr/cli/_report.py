@@ -52,8 +52,8 @@ def report(
 
     try:
         folder = out or _own_folder(run)
-        check_report_folder(folder)
         found = open_run(run)
+        check_report_folder(folder)
         source = find_photographs(found, images or (), leave_out=folder)
     except (ImportError, OSError, ValueError) as error:
         fail(error)

@@ -47,10 +47,17 @@ class Options(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What was written, and of what."""
+    """What was written, and of what.
+
+    Attributes:
+      survey: figures of the run.
+      table: the table's path.
+      num_gone: photographs that could not be read again.
+    """
 
     survey: Survey
     table: Path
+    num_gone: int
 
 
 def write_report(
@@ -90,6 +97,7 @@ def write_report(
         options = options._replace(overlays=found.num_rows <= FEW)
     problems = [Skipped(*problem) for problem in found.problems]
     gallery = Gallery(folder, _head(run, found), found.num_rows, problems)
+    num_gone = 0
     try:
         with closing(parts(run, source, shards)) as stream:
             for part in stream:
@@ -97,6 +105,7 @@ def write_report(
                     check()
                     _write(run, folder, drawn, options)
                     gallery.add(drawn.entry)
+                    num_gone += bool(getattr(drawn.entry, "note", ""))
                 bar.show(gallery.num_done, found.num_rows)
     except KeyboardInterrupt:
         done = f"{gallery.num_done:,} of {found.num_rows:,} files"
@@ -104,7 +113,7 @@ def write_report(
         raise
     gallery.finish()
     _mark(run, folder)
-    return Report(found, table)
+    return Report(found, table, num_gone)
 
 
 def report_run(run: "Run", source: Source, folder: Path, options: Options) -> int:
@@ -138,6 +147,12 @@ def _say(report: Report) -> None:
     found = report.survey
     _list_some("Skipped", found.skipped, found.num_skipped)
     _list_some("Not drawn", found.faults, found.num_faults)
+    if report.num_gone:
+        say(
+            f"Drawn on gray: {report.num_gone} photographs that cannot be read again; "
+            "say where they are with `--images`.",
+            error=True,
+        )
     say(f"Table: {report.table}")
 
 

@@ -17,7 +17,7 @@ BINS = 20
 MOST_FREQUENT = 12
 _SHARDS = 64
 _COLUMNS = ("file", "status", "reason", "target_label", "target_probability")
-_COLUMNS += ("prediction", "prediction_label")
+_COLUMNS += ("prediction", "prediction_label", "probability")
 
 
 @dataclass
@@ -134,8 +134,11 @@ def _count(found: Survey, columns: dict[str, list[Any]]) -> None:
     found.probabilities += np.histogram(
         likely[np.isfinite(likely)], bins=BINS, range=(0, 1 + 1e-6)
     )[0]
+    best = _numbers(columns["probability"])
     found.predictions.update(
-        (columns["prediction"][k], columns["prediction_label"][k]) for k in explained
+        (columns["prediction"][k], columns["prediction_label"][k])
+        for k in explained
+        if np.isfinite(best[k])
     )
     for name, counts in found.maps.items():
         largest = [columns[f"{name}_max"][k] for k in explained]
