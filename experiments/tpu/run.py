@@ -4,7 +4,7 @@
 
 Expected: all methods compile, no device waits for another (images are spread over an
 axis `data`, and nothing is exchanged over it), and `jax.export` lowers each for the
-CPU, CUDA and TPU; exit code 1 otherwise. About 10 s a method and core.
+CPU, CUDA and TPU; exit code 1 otherwise. From 10 s to two minutes a method.
 """
 
 import argparse
