@@ -241,6 +241,13 @@ def test_models_that_cannot_be_loaded(call, photos, tmp_path, arguments, message
     assert not (tmp_path / "out").exists()
 
 
+def test_places_of_two_kinds(tiny, call, photos, tmp_path):
+    result = call("explain", photos, "tfds:mnist/train")
+    assert result.exit_code == 2
+    assert "`PATHS` mixes TFDS and files" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("place", ["missing", "missing*.png", "empty"])
 def test_nothing_to_explain(tiny, call, tmp_path, place):
     (tmp_path / "empty").mkdir()

@@ -116,10 +116,25 @@ def test_photographs_that_came_and_went(done, call, photos):
     assert text(done) == before
 
 
+def test_photographs_in_archives(tiny, call, photos, tmp_path):
+    archive = shutil.make_archive(str(tmp_path / "all"), "zip", photos)
+    assert call("explain", archive).exit_code == 0
+    out = tmp_path / "out"
+    assert {row["file"] for row in rows(out)} == {
+        *("a/x.png", "a/y.png", "b/x.png", "b/X.png", "b/ü & <b>.png")
+    }
+    assert "No photograph" not in text(out)
+    before = text(out)
+    (tmp_path / "all.zip").rename(tmp_path / "moved.zip")
+    assert "Drawn on gray: 5" in call("report", out).stderr
+    assert call("report", out, "--images", tmp_path / "moved.zip").exit_code == 0
+    assert text(out) == before
+
+
 def test_a_wrong_place_of_photographs(done, call):
     result = call("report", done, "--images", "tfds:mnist")
     assert result.exit_code == 2
-    assert "names no split" in result.stderr
+    assert "`--images`='tfds:mnist' names no split" in result.stderr
 
 
 def test_an_unfinished_run_is_shown_as_far_as_it_is(tmp_path, call):
@@ -168,8 +183,8 @@ def test_what_is_wrong_is_told(tiny, call, photos, tmp_path, pages_of_two):
     assert result.stderr.count("Not drawn") == 2 * len(faulty)
     first = " ".join(re.sub("<[^>]+>", " ", text(out)).split())
     for line in (
-        f"explained {5 - len(faulty)} explained, with a map that cannot be drawn",
-        f"drawn {len(faulty)} skipped",
+        f"explained {5 - len(faulty)} explained, with a faulty map",
+        f"faulty map {len(faulty)} skipped",
     ):
         assert line in first
     assert "skipped 1 Maps that are finite and not zero" in first

@@ -114,7 +114,7 @@ def explain(
     except RunLocked as error:
         fail(error)
     except (ImportError, OSError, TypeError, ValueError) as error:
-        fail(for_command_line(error, model))
+        fail(for_command_line(error, model).replace("`places`", "`PATHS`"))
     outcome = execute_run(
         plan,
         source,

@@ -56,7 +56,7 @@ def report(
         check_report_folder(folder)
         source = find_photographs(found, images or (), leave_out=folder)
     except (ImportError, OSError, ValueError) as error:
-        fail(error)
+        fail(str(error).replace("`places`", "`--images`"))
     options = Options(table, signed, overlays, arrays)
     raise typer.Exit(report_run(found, source, folder, options))
 
