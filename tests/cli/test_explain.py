@@ -366,6 +366,25 @@ def test_an_interrupted_run_goes_on(tiny, call, photos, tmp_path, monkeypatch, n
     assert len(rows(out)) == 5
 
 
+def test_an_interruption_of_the_last_batch_is_heeded(tiny, call, photos, monkeypatch):
+    original = Computation.predict
+
+    def predict(*arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)
+        return original(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Computation, "predict", predict)
+        result = call("explain", photos)
+    assert result.exit_code == 130
+    assert "Ending after what is begun; once more ends at once." in result.stderr
+    assert "The run was interrupted after 5 of 5 files." in result.stderr
+    computed = count_computed(monkeypatch)
+    assert call("explain", photos).exit_code == 0
+    assert computed == []
+
+
 def test_another_run_is_not_gone_on_with(tiny, call, photos, tmp_path):
     assert call("explain", photos).exit_code == 0
     (tmp_path / "out" / "report.json").unlink()
@@ -529,7 +548,7 @@ def test_a_full_disk_is_told_of_a_report_too(
     result = call("explain", photos)
     assert result.exit_code == 3
     out = tmp_path / "out"
-    assert f"Writing to {out} failed (No space left on device)." in result.stderr
+    assert f"The report in {out} failed (No space left on device)." in result.stderr
     assert not (out / "report.json").exists()
 
 

@@ -287,6 +287,16 @@ def test_a_run_from_python_says_where_its_photographs_could_be_told(tmp_path, ca
     assert "the run does not tell where it was" in text(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["maps.zarr/grad_cam/c/0/0/0", "rows/part-00000.pa*"])
+def test_a_damaged_store_is_told_in_a_sentence(done, call, name):
+    (damaged,) = done.glob(name)
+    damaged.write_bytes(damaged.read_bytes()[:40])
+    result = call("report", done)
+    assert result.exit_code == 3
+    assert f"The report in {done} failed" in result.stderr
+    assert not (done / "report.json").exists() or "rows" in name
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

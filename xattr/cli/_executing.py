@@ -79,8 +79,7 @@ def execute_run(
             nonlocal last
             last = progress
             bar.show(progress.done, progress.total, _pace(progress))
-            if progress.done < progress.total:
-                interruption.check()
+            interruption.check()
 
         try:
             interruption.check()

@@ -64,8 +64,15 @@ def parts(
             photos = tile.images[: len(own)].copy()
             photos[[bool(note) for note in notes]] = GRAY
             span = slice(first, first + len(own))
-            maps = {name: run.maps[name][span] for name in run.methods}
-            yield Part(own, photos, notes, maps)
+            yield Part(own, photos, notes, _maps(run, span))
+
+
+def _maps(run: "Run", span: slice) -> dict[str, np.ndarray]:
+    """Each method's maps of a few records."""
+    try:
+        return {name: run.maps[name][span] for name in run.methods}
+    except ValueError as error:  # TensorStore has no kind of its own
+        raise OSError(f"the maps cannot be read: {error}") from error
 
 
 def _note(row: dict[str, Any], slot: Slot) -> str:

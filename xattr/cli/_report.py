@@ -47,12 +47,13 @@ def report(
     finite, 2 if the call was wrong, 3 if the disk is full, 130 if interrupted.
     """
     from xattr.cli._photographs import find_photographs
-    from xattr.cli._reporting import Options, report_run
+    from xattr.cli._reporting import Options, check_shown, report_run
     from xattr.run import open_run
 
     try:
         folder = out or _own_folder(run)
         found = open_run(run)
+        check_shown(found)
         check_report_folder(folder)
         source = find_photographs(found, images or (), leave_out=folder)
     except (ImportError, OSError, ValueError) as error:

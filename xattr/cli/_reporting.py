@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from xattr.cli._console import Bar, fail, progress_bar, say
+from xattr.cli._console import Bar, progress_bar, say
 from xattr.cli._drawing import Drawn, draw, write_arrays, write_overlays
 from xattr.cli._executing import BROKEN, SKIPPED
 from xattr.cli._folder import (
@@ -60,6 +60,19 @@ class Report(NamedTuple):
     num_gone: int
 
 
+def check_shown(run: "Run") -> None:
+    """Raise if there is nothing of a run to show yet.
+
+    Raises:
+      ValueError: if so.
+    """
+    if not run.committed:
+        raise ValueError(
+            f"{run} has nothing to show yet: {run.num_staged} records are computed, "
+            "and are shown when the first 256 are whole."
+        )
+
+
 def write_report(
     run: "Run",
     source: Source,
@@ -81,15 +94,9 @@ def write_report(
 
     Raises:
       KeyboardInterrupt: if `check` does; the page at work is written then.
-      OSError: if the report cannot be written.
-      ValueError: if the run has no whole shard yet.
+      OSError: if the report cannot be written, or the run cannot be read.
     """
     shards = run.committed
-    if not shards:
-        raise ValueError(
-            f"{run} has nothing to show yet: {run.num_staged} records are computed, "
-            "and are shown when the first 256 are whole."
-        )
     found = survey(run, shards)
     clear_report(folder)
     table = write_table(run, shards, folder, options.table)
@@ -118,6 +125,8 @@ def write_report(
 
 def report_run(run: "Run", source: Source, folder: Path, options: Options) -> int:
     """Write a report and say how it went; the exit code."""
+    from pyarrow import ArrowException
+
     with interruptible() as interruption:
         try:
             with progress_bar(doing="drawing") as bar:
@@ -131,12 +140,10 @@ def report_run(run: "Run", source: Source, folder: Path, options: Options) -> in
                 error=True,
             )
             return INTERRUPTED
-        except OSError as error:
-            reason = error.strerror or error
-            say(f"Error: Writing to {folder} failed ({reason}).", error=True)
+        except (OSError, ArrowException) as error:
+            reason = getattr(error, "strerror", None) or error
+            say(f"Error: The report in {folder} failed ({reason}).", error=True)
             return BROKEN
-        except ValueError as error:
-            fail(error)
     _say(report)
     say(f"Page:  {folder / page_name(1)}")
     return SKIPPED if report.survey.spoiled else 0
