@@ -200,6 +200,27 @@ def test_what_fails_on_a_batch_is_tried_in_halves_and_then_recorded(tmp_path, ca
     np.testing.assert_array_equal(a.maps["grad_cam"][:], b.maps["grad_cam"][:])
 
 
+def test_a_program_too_large_for_a_batch_is_tried_on_less(tmp_path, caplog):
+    def method(model, images, targets, *, key):
+        if len(images) > 2:
+            raise MemoryError("RESOURCE_EXHAUSTED: too much")
+        return xattr.gradient(model, images, targets)
+
+    rows = {
+        "grad_cam": METHODS["grad_cam"],
+        "gradient": replace(METHODS["gradient"], method=method),
+    }
+    run(tmp_path / "a", replace(plan(), methods=rows), noise(11))
+    run(tmp_path / "b", plan(), noise(11))
+    a, b = open_run(tmp_path / "a"), open_run(tmp_path / "b")
+    assert a.statuses() == {"ok": 11}
+    assert "RESOURCE_EXHAUSTED: too much" in caplog.text
+    for name in rows:
+        assert_close(a.maps[name][:], b.maps[name][:])
+    probabilities = [x.rows()["probability"].to_numpy() for x in (a, b)]
+    np.testing.assert_allclose(*probabilities, rtol=1e-5)
+
+
 def test_segments_of_any_number_serve_any_number_of_devices(tmp_path):
     wanted = plan("xrai", tile_size=2)
     for count in (1, 2):

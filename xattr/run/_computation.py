@@ -75,6 +75,7 @@ class Computation:
         model = _in_dtype(plan.pretrained.model, plan.compute_dtype)
         self._model = jax.device_put(model, NamedSharding(self._mesh, P()))
         self._predict = self._spread(partial(_predict, plan.target), 3)
+        self._compute = self._spread(partial(_compute, plan), 4)
         tiles = {name: partial(_explain, plan, name) for name in plan.methods}
         self._methods = {name: self._spread(f, 5) for name, f in tiles.items()}
         self._shapes: dict[str, Results] = {}
@@ -91,6 +92,16 @@ class Computation:
         """The classes of a group of tiles; `targets` are used where labels decide."""
         with self._compiling():
             return self._predict(self._model, pixels, targets)
+
+    def compute(
+        self, pixels: Array, index: Array, targets: Array
+    ) -> tuple[Results, Mapping[str, Results]]:
+        """The classes, and the maps of all methods that need nothing prepared.
+
+        One program, so that what they have in common is computed once.
+        """
+        with self._compiling():
+            return self._compute(self._model, pixels, index, targets)
 
     def explain(
         self, name: str, pixels: Array, index: Array, targets: Array, prepared: Results
@@ -158,9 +169,7 @@ class Computation:
                 stack.enter_context(chunk_memory(self._memory))
             yield
 
-    def _spread(
-        self, of_tile: Callable[..., Results], count: int
-    ) -> Callable[..., Results]:
+    def _spread(self, of_tile: Callable[..., Any], count: int) -> Callable[..., Any]:
         """A program of one tile as one of a tile on every device."""
         specs = (P(), *(P("data"),) * (count - 1))
         return jax.jit(
@@ -229,6 +238,23 @@ def _predict(
         "target": targets.astype(jnp.int32),
         "target_probability": chosen,
     }
+
+
+def _compute(
+    plan: Plan,
+    model: Model,
+    pixels: UInt8[Array, "n h w 3"],
+    index: Int[Array, " n"],
+    labels: Int[Array, " n"],
+) -> tuple[Results, Mapping[str, Results]]:
+    """What the model says of one tile, and its maps."""
+    predicted = _predict(plan.target, model, pixels, labels)
+    maps = {
+        name: _explain(plan, name, model, pixels, index, predicted["target"], {})
+        for name, row in plan.methods.items()
+        if row.prepare is None
+    }
+    return predicted, maps
 
 
 def _explain(

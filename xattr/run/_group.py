@@ -6,6 +6,7 @@ a program, costs as little as can be.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -20,7 +21,7 @@ from xattr.run._store import Row, Staged
 
 _log = logging.getLogger("xattr")
 
-# A method's results on the devices, and the tiles of the group that they are of.
+# A method's results, and the tiles of the group that they are of.
 _Started = list[tuple[Results, tuple[int, ...]]]
 
 
@@ -30,21 +31,24 @@ class Group(NamedTuple):
     Attributes:
       tiles: fewer than the mesh holds where tiles run out.
       reasons: why records give nothing, by place in the group and in the tile.
-      predicted: what the model says, on the devices; None if no record gave an image.
+      targets: the classes that labels name, on the devices.
+      predicted: what the model says, on the devices; None if no record gave an image,
+        why not if it failed.
       maps: by method, what was begun, or why it could not be.
     """
 
     tiles: Sequence[Tile]
     reasons: Mapping[tuple[int, int], str]
-    predicted: Results | None
-    maps: Mapping[str, _Started | Exception]
+    targets: np.ndarray
+    predicted: Results | Exception | None = None
+    maps: Mapping[str, _Started | Exception] = MappingProxyType({})
 
     def wait(self) -> None:
         """Wait until the devices are done; what failed there is seen when collected."""
         try:
             jax.block_until_ready((self.predicted, self.maps))
-        except Exception:  # noqa: S110
-            pass
+        except Exception:
+            return
 
 
 def begin(
@@ -59,20 +63,25 @@ def begin(
     """
     targets, reasons = _targets(computation, tiles, class_of)
     if len(reasons) == sum(len(tile.records) for tile in tiles):
-        return Group(tiles, reasons, None, {})
-    size = computation.plan.tile_size
-    padded = [*tiles, *[tiles[0]] * (computation.num_tiles - len(tiles))]
-    pixels = computation.put(np.concatenate([tile.images for tile in padded]))
-    index = computation.put(np.concatenate([_index(tile, size) for tile in padded]))
-    predicted = computation.predict(pixels, computation.put(targets.reshape(-1)))
-    shared = pixels, index, predicted["target"]
-    maps: dict[str, _Started | Exception] = {}
-    for name in computation.plan.methods:
-        try:
-            maps[name] = _start(computation, name, padded, shared)
-        except Exception as error:  # tried again in parts when collected
-            maps[name] = error
-    return Group(tiles, reasons, predicted, maps)
+        return Group(tiles, reasons, targets)
+    padded = _padded(computation, tiles)
+    pixels, index = _pixels(computation, padded), _numbers(computation, padded)
+    names = computation.plan.methods
+    all_tiles = tuple(range(len(padded)))
+    maps: dict[str, _Started | Exception]
+    try:
+        predicted, found = computation.compute(pixels, index, computation.put(targets))
+        maps = {name: [(results, all_tiles)] for name, results in found.items()}
+    except Exception as error:  # tried again in parts when collected
+        return Group(tiles, reasons, targets, error, dict.fromkeys(names, error))
+    for name in names:
+        if name not in maps:
+            try:
+                shared = pixels, index, predicted["target"]
+                maps[name] = _start(computation, name, padded, shared)
+            except Exception as error:
+                maps[name] = error
+    return Group(tiles, reasons, targets, predicted, maps)
 
 
 def collect(
@@ -86,9 +95,9 @@ def collect(
         return [
             (t.number, _nothing(group, k, layouts)) for k, t in enumerate(group.tiles)
         ]
-    predicted = jax.device_get(group.predicted)
-    fetched = {name: _fetch(name, begun) for name, begun in group.maps.items()}
-    size = computation.plan.tile_size
+    predicted = _predictions(computation, group)
+    names, size = computation.plan.methods, computation.plan.tile_size
+    fetched = {name: _fetch(name, group.maps[name]) for name in names}
     collected = []
     for place, tile in enumerate(group.tiles):
         part = slice(place * size, place * size + size)
@@ -109,6 +118,18 @@ def collect(
             arrays[layout.name] = array[: len(known)]
         collected.append((tile.number, Staged(arrays, known)))
     return collected
+
+
+def _predictions(computation: Computation, group: Group) -> Results:
+    """What the model says; asked again, alone, if it failed together with maps."""
+    try:
+        if isinstance(group.predicted, Exception):
+            raise group.predicted
+        return jax.device_get(group.predicted)
+    except Exception:
+        pixels = _pixels(computation, _padded(computation, group.tiles))
+        again = computation.predict(pixels, computation.put(group.targets))
+        return jax.device_get(again)
 
 
 class _Maps(NamedTuple):
@@ -161,7 +182,7 @@ def _nothing(group: Group, place: int, layouts: Sequence[Layout]) -> Staged:
 def _targets(
     computation: Computation, tiles: Sequence[Tile], class_of: Callable[[str], Any]
 ) -> tuple[np.ndarray, dict[tuple[int, int], str]]:
-    """Classes that labels name, and why records give nothing."""
+    """Classes that labels name, record by record, and why records give nothing."""
     targets = np.zeros((computation.num_tiles, computation.plan.tile_size), np.int32)
     reasons = {}
     by_label = computation.plan.target == "label"
@@ -174,7 +195,7 @@ def _targets(
                 reasons[place, slot] = f"its label {record.label!r} names no class"
             else:
                 targets[place, slot] = index
-    return targets, reasons
+    return targets.reshape(-1), reasons
 
 
 def _start(
@@ -252,6 +273,20 @@ def _alone(
     values = {k: np.concatenate([low.values[k], high.values[k]]) for k in low.values}
     failures = {half + slot: why for slot, why in high.failures.items()}
     return _Maps(values, {**low.failures, **failures})
+
+
+def _padded(computation: Computation, tiles: Sequence[Tile]) -> list[Tile]:
+    """As many tiles as the mesh holds."""
+    return [*tiles, *[tiles[0]] * (computation.num_tiles - len(tiles))]
+
+
+def _pixels(computation: Computation, tiles: Sequence[Tile]) -> Array:
+    return computation.put(np.concatenate([tile.images for tile in tiles]))
+
+
+def _numbers(computation: Computation, tiles: Sequence[Tile]) -> Array:
+    size = computation.plan.tile_size
+    return computation.put(np.concatenate([_index(tile, size) for tile in tiles]))
 
 
 def _prepared(computation: Computation, name: str, pixels: np.ndarray) -> Results:
