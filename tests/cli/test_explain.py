@@ -17,7 +17,7 @@ import xattr
 from tests.cli.conftest import CLASSES, METHODS, network
 from xattr.cli._gallery import Gallery
 from xattr.data import read_image
-from xattr.run import Computation, Place, open_run
+from xattr.run import Computation, Place, _execute, open_run
 
 NAMES = ["0-x", "1-y", "2-X", "3-x", "4-ü_b"]
 
@@ -367,15 +367,15 @@ def test_an_interrupted_run_goes_on(tiny, call, photos, tmp_path, monkeypatch, n
 
 
 def test_an_interruption_of_the_last_batch_is_heeded(tiny, call, photos, monkeypatch):
-    original = Computation.predict
+    original = _execute.begin
 
-    def predict(*arguments):
+    def begin(*arguments):
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.05)
         return original(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Computation, "predict", predict)
+        patched.setattr(_execute, "begin", begin)
         result = call("explain", photos)
     assert result.exit_code == 130
     assert "Ending after what is begun; once more ends at once." in result.stderr
@@ -432,16 +432,16 @@ def test_a_report_that_is_interrupted_keeps_what_is_drawn(
 
 
 def test_a_run_that_breaks_off_goes_on(tiny, call, photos, tmp_path, monkeypatch):
-    original, seen = Computation.predict, []
+    original, seen = _execute.begin, []
 
-    def predict(*arguments):
+    def begin(*arguments):
         seen.append(1)
         if len(seen) == 3:
             raise RuntimeError("no such luck")
         return original(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Computation, "predict", predict)
+        patched.setattr(_execute, "begin", begin)
         with pytest.raises(RuntimeError, match="no such luck"):
             call("explain", photos, "--batch-size", 1)
     computed = count_computed(monkeypatch)
@@ -454,7 +454,7 @@ def test_a_method_that_fails_is_told(tiny, call, photos, tmp_path, monkeypatch):
     def explain(*_):
         raise RuntimeError("no such luck")
 
-    for name in ("explain", "explain_alone"):
+    for name in ("compute", "explain", "explain_alone"):
         monkeypatch.setattr(Computation, name, explain)
     result = call("explain", photos, "--method", "gradient")
     assert result.exit_code == 1
@@ -556,10 +556,10 @@ def test_a_full_disk_is_told_of_a_report_too(
 def test_too_little_memory_is_told_in_a_sentence(
     tiny, call, photos, monkeypatch, size, advice
 ):
-    def predict(*_):
+    def begin(*_):
         raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 7 bytes")
 
-    monkeypatch.setattr(Computation, "predict", predict)
+    monkeypatch.setattr(_execute, "begin", begin)
     result = call("explain", photos, "--batch-size", size)
     assert result.exit_code == 3
     assert f"too small for a batch of {size} (try {advice}" in result.stderr

@@ -14,17 +14,17 @@ from xattr.cli._interruption import interruptible
 CHILD = """
 import os, signal, sys, threading
 from xattr.cli import main
-from xattr.run import Computation
+from xattr.run import _execute
 
-original, delays = Computation.predict, sys.argv.pop(1)
+original, delays = _execute.begin, sys.argv.pop(1)
 
-def predict(*arguments):
+def begin(*arguments):
     for delay in delays.split(","):
         kill = [os.getpid(), signal.SIGINT]
         threading.Timer(float(delay), os.kill, kill).start()
     return original(*arguments)
 
-Computation.predict = predict
+_execute.begin = begin
 main()
 """
 
