@@ -23,6 +23,7 @@ app = typer.Typer(
     subcommand_metavar="[status DIR]",
 )
 
+ON_CPU, ON_ACCELERATOR = 8, 64
 _TABLE = "options"
 
 
@@ -98,8 +99,13 @@ def run(
         ),
     ] = None,
     batch_size: Annotated[
-        int, typer.Option(min=1, help="Images that a device computes together.")
-    ] = 16,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Images that a device computes together. "
+            f"[default: {ON_CPU} on a CPU, {ON_ACCELERATOR} on an accelerator]",
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=2**32 - 1, help="Of methods that draw at random.")
     ] = 0,
@@ -194,7 +200,7 @@ def run(
             target=target,
             has_labels=True,
             site=site,
-            batch_size=batch_size,
+            batch_size=batch_size or _batch_size(),
             seed=seed,
             precision=precision,
             options=_options(context.meta.get(_TABLE, {}), option or []),
@@ -316,6 +322,13 @@ def _options(
             parsed = value
         options.setdefault(method, {})[name] = parsed
     return options
+
+
+def _batch_size() -> int:
+    """On a CPU so many that a CAM shares one forward pass with the prediction."""
+    import jax
+
+    return ON_CPU if jax.default_backend() == "cpu" else ON_ACCELERATOR
 
 
 def _local(out: str) -> str | None:

@@ -50,7 +50,7 @@ class Plan:
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     target: int | Literal["predicted", "label"] = "predicted"
     site: str = ""
-    tile_size: int = 16
+    tile_size: int = 8
     seed: int = 0
     precision: str | None = None
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
