@@ -47,7 +47,9 @@ class MethodRow:
     def arguments(self, images: np.ndarray) -> dict[str, Any]:
         """What the method needs beside images and targets, but for key and site."""
         prepared = self.prepare(images) if self.prepare else {}
-        return prepared | (self.baselines(jnp.asarray(images)) if self.baselines else {})
+        return prepared | (
+            self.baselines(jnp.asarray(images)) if self.baselines else {}
+        )
 
 
 def _row(
