@@ -45,7 +45,7 @@ class HostMemory:
         gc.collect()
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL("libc.so.6").malloc_trim(0)
-        return _status("VmRSS")
+        return process_status("VmRSS")
 
     def reset(self) -> None:
         """Forget the peak so far."""
@@ -54,10 +54,10 @@ class HostMemory:
 
     def peak(self) -> int:
         """Return the largest since the reset."""
-        return _status("VmHWM")
+        return process_status("VmHWM")
 
 
-def _status(key: str) -> int:
+def process_status(key: str) -> int:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{key}:"):
             return int(line.split()[1]) * 1024
