@@ -1,6 +1,7 @@
 """Runs over whole data sets: sharded, written as they go, resumed where they were."""
 
 from xattr.run._computation import Computation
+from xattr.run._cost import Cost, Host, Storage, Throughput, Work, cost, throughput
 from xattr.run._execute import Progress, Share, execute
 from xattr.run._lock import RunLocked
 from xattr.run._manifest import RunMismatch
@@ -11,6 +12,8 @@ from xattr.run._processes import join_processes
 
 __all__ = [
     "Computation",
+    "Cost",
+    "Host",
     "Maps",
     "Place",
     "Plan",
@@ -19,7 +22,12 @@ __all__ = [
     "RunLocked",
     "RunMismatch",
     "Share",
+    "Storage",
+    "Throughput",
+    "Work",
+    "cost",
     "execute",
     "join_processes",
     "open_run",
+    "throughput",
 ]
