@@ -18,7 +18,6 @@ def test_every_method_runs_from_the_command_line(tiny, call, photos, tmp_path):
         assert len(list(csv.DictReader(file))) == 2
     found = open_run(tmp_path / "out")
     assert found.methods == tuple(METHODS)
-    assert found.statuses() == {"ok": 2}
     for name in METHODS:
         assert found.maps[name].shape[:3] == (2, 32, 32)
         assert np.isfinite(found.maps[name][:]).all()
