@@ -1,6 +1,6 @@
 """What a run of any size takes: which stage limits it, how long, how much, what price.
 
-A run reads, decodes, computes and writes at once, so that the slowest stage sets the
+A run reads, decodes, feeds devices, computes and writes at once, so that the slowest stage sets the
 pace. Shares of a run need nothing of one another: each stage grows with the number of
 hosts, but for storage that all of them read and write.
 """
@@ -38,6 +38,7 @@ class Host:
       price: of an accelerator for an hour, its part of the host included.
       cores: that decode.
       decoded: images per second that a core decodes and resizes.
+      fed: images per second that it hands from those cores to its accelerators.
       read_bandwidth: bytes per second that it reads from the storage.
       write_bandwidth: bytes per second that it stages and commits.
       recorded: images per second that it stages and commits if they have no bytes.
@@ -51,6 +52,7 @@ class Host:
     decoded: float
     read_bandwidth: float
     write_bandwidth: float
+    fed: float = math.inf
     recorded: float = math.inf
 
 
@@ -68,6 +70,7 @@ class Throughput:
 
     read: float
     decode: float
+    feed: float
     compute: float
     write: float
 
@@ -112,13 +115,14 @@ def throughput(
     With $H = A / a$ hosts of $a$ accelerators each, and $A$ = `num_accelerators`:
 
     $$ \text{read} = \min(H b_r, B_r) / r, \quad \text{decode} = H c d, \quad
-       \text{compute} = A p u / f $$
+       \text{feed} = H e, \quad \text{compute} = A p u / f $$
     $$ 1 / \text{write} = w / \min(H b_w, B_w) + 1 / (H q) $$
 
     where an image takes $r$ bytes read, $w$ bytes written and $f$ operations; a host
     reads $b_r$ and writes $b_w$ bytes per second, has $c$ cores that decode $d$ images
-    per second each, and notes $q$ results per second; $p$ is an accelerator's peak, $u$
-    the share of it that is reached; the storage reads $B_r$ and writes $B_w$ for all.
+    per second each, hands on $e$ images and records $q$ results per second; $p$ is an
+    accelerator's peak, $u$ the share of it that is reached; the storage reads $B_r$ and
+    writes $B_w$ for all.
 
     Args:
       work: what an image takes.
@@ -134,8 +138,11 @@ def throughput(
       >>> work = Work(operations=2e9, read_bytes=1e5, written_bytes=1e6, stored_bytes=0)
       >>> host = Host(accelerators=8, peak=1e12, reached=0.5, price=1, cores=10,
       ...             decoded=100, read_bandwidth=1e9, write_bandwidth=1e9)
-      >>> throughput(work, host, 16, Storage(write_bandwidth=1.5e9))
-      Throughput(read=20000.0, decode=2000.0, compute=4000.0, write=1500.0)
+      >>> found = throughput(work, host, 16, Storage(write_bandwidth=1.5e9))
+      >>> found.read, found.decode, found.compute, found.write
+      (20000.0, 2000.0, 4000.0, 1500.0)
+      >>> found.bottleneck
+      'write'
     """
     if num_accelerators < 1:
         raise ValueError(f"`num_accelerators`={num_accelerators} must be 1 or more.")
@@ -146,6 +153,7 @@ def throughput(
     return Throughput(
         read=reading / work.read_bytes,
         decode=hosts * host.cores * host.decoded,
+        feed=hosts * host.fed,
         compute=num_accelerators * host.peak * host.reached / work.operations,
         write=1 / seconds,
     )
