@@ -1,8 +1,8 @@
 """What a run of any size takes: which stage limits it, how long, how much, what price.
 
-A run reads, decodes, feeds devices, computes and writes at once, so that the slowest stage sets the
-pace. Shares of a run need nothing of one another: each stage grows with the number of
-hosts, but for storage that all of them read and write.
+A run reads, decodes, feeds devices, computes and writes at once, so that the slowest
+stage sets the pace. Shares of a run need nothing of one another: each stage grows with
+the number of hosts, but for storage that all of them read and write.
 """
 
 import math
