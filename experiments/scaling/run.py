@@ -149,8 +149,8 @@ def counted() -> dict[str, dict[str, float]]:
             total = operations(jax.make_jaxpr(program)(*given).jaxpr)
             found[name] = {"operations": total / TILE}
             if name in ("forward pass", "grad_cam", "gradient"):
-                by_xla = jax.jit(program).lower(*given).cost_analysis()["flops"]
-                found[name]["operations by XLA"] = by_xla / TILE
+                by_xla = jax.jit(program).lower(*given).cost_analysis() or {}
+                found[name]["operations by XLA"] = by_xla["flops"] / TILE
     return found
 
 
@@ -160,7 +160,7 @@ def decoded(source: Any, prepare: Callable[..., Any]) -> dict[str, float]:
     The processor's time of one thread is taken, so that other work disturbs less.
     """
     count = min(len(source), 100)
-    rates = []
+    rates, pixels = [], []
     for _ in range(3):
         begun = time.thread_time()
         pixels = [pixels_of(source[k]) for k in range(count)]
