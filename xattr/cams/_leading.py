@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from xattr._one_by_one import one_by_one
 from xattr.cams._site_gradient import Grid, Map
 
 
@@ -20,10 +21,12 @@ def leading_projection(grid: Grid, center: bool) -> Map:
 
 
 def _by_channels(cells: Array) -> Array:
-    _, directions = jnp.linalg.eigh(jnp.einsum("npd,npe->nde", cells, cells))
+    gram = jnp.einsum("npd,npe->nde", cells, cells)
+    _, directions = one_by_one(jnp.linalg.eigh, gram)
     return jnp.einsum("npd,nd->np", cells, directions[..., -1])
 
 
 def _by_cells(cells: Array) -> Array:
-    squares, directions = jnp.linalg.eigh(jnp.einsum("npd,nqd->npq", cells, cells))
+    gram = jnp.einsum("npd,nqd->npq", cells, cells)
+    squares, directions = one_by_one(jnp.linalg.eigh, gram)
     return directions[..., -1] * jnp.sqrt(jnp.maximum(squares[:, -1:], 0))

@@ -1,5 +1,6 @@
 """Kernel SHAP: Shapley values of features as a weighted least-squares fit."""
 
+from functools import partial
 from math import comb
 
 import jax
@@ -11,6 +12,7 @@ from xattr._checks import check_count
 from xattr._compile import compiled
 from xattr._keys import per_image
 from xattr._noise import fold
+from xattr._one_by_one import one_by_one
 from xattr._scores import logit
 from xattr._types import Images, Keys, Predictor, Score
 from xattr.paths._baselines import Baseline
@@ -162,7 +164,7 @@ def _fit(
     weighted = (weights[None, :, None] * z).swapaxes(1, 2)
     gram = jnp.matmul(weighted, z, precision="highest")
     right = jnp.matmul(weighted, rest[..., None], precision="highest")
-    inverse = jnp.linalg.pinv(gram, hermitian=True)
+    inverse = one_by_one(partial(jnp.linalg.pinv, hermitian=True), gram)
     beyond = jnp.matmul(inverse, right, precision="highest")[..., 0]
     beyond = beyond - beyond.mean(-1, keepdims=True)
     return rise[:, None] / z.shape[-1] + beyond

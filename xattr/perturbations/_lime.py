@@ -8,6 +8,7 @@ from xattr._checks import check_count, check_positive
 from xattr._compile import compiled
 from xattr._keys import per_image
 from xattr._noise import fold
+from xattr._one_by_one import one_by_one
 from xattr._scores import logit
 from xattr._types import Images, Keys, Predictor, Score
 from xattr.paths._baselines import Baseline
@@ -140,7 +141,7 @@ def _ridge(
     weighted = (weights[..., None] * z).swapaxes(1, 2)
     gram, right = (jnp.matmul(weighted, v, precision="highest") for v in (z, y))
     penalty = alpha * jnp.eye(z.shape[-1], dtype=z.dtype)[None]
-    return jnp.linalg.solve(gram + penalty, right)[..., 0]
+    return one_by_one(jnp.linalg.solve, gram + penalty, right)[..., 0]
 
 
 def _any(segments: Segments) -> Bool[Array, "n m"]:
