@@ -20,7 +20,7 @@ def test_run_explains_a_folder(call_run, tmp_path):
     assert "5 ok" in done.output
     found = open_run(tmp_path / "store")
     assert found.methods == ("grad_cam", "rise")
-    assert found.settings["methods"]["rise"] == {"num_masks": 8}
+    assert found.settings["methods"]["rise"]["num_masks"] == 8
     assert found.settings["tile_size"] == 2
     assert found.rows()["file"].to_pylist() == [
         "a/x.png",
@@ -49,7 +49,7 @@ def test_run_takes_a_file_of_options_and_what_is_typed_goes_before_it(
     settings = open_run(tmp_path / "store").settings
     assert settings["seed"] == 5
     assert settings["maps"]["dtype"] == "int8"
-    assert settings["methods"]["rise"] == {"num_masks": 4}
+    assert settings["methods"]["rise"]["num_masks"] == 4
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
+import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -238,9 +240,110 @@ def test_another_plan_is_refused_with_what_differs(tmp_path):
         run(tmp_path, plan(tile_size=16), noise(5))
     with pytest.raises(RunMismatch, match=r"records\.count: 5 there, 6 here"):
         run(tmp_path, plan(), noise(6))
-    with pytest.raises(RunMismatch, match="methods.gradient: .* there, nothing here"):
+    with pytest.raises(RunMismatch, match=r"methods\.gradient: .* there, nothing here"):
         run(tmp_path, plan("grad_cam"), noise(5))
     assert digests(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("smoothgrad", {"num_samples": 3}),
+        ("integrated_gradients", {"baseline": np.zeros((1, 16, 16, 3), "f4")}),
+        ("integrated_gradients", {"num_steps": 3}),
+        ("gradient", {"score": xattr.probability}),
+    ],
+)
+def test_all_hyperparameters_identify_a_run(method, options):
+    usual, other = plan(method), plan(method, options={method: options})
+    settings = [p.identity()["methods"][method] for p in (usual, other)]
+    (name,) = options
+    assert settings[0] != settings[1]
+    json.dumps(settings)
+    assert name in settings[0]
+
+
+def test_what_decides_bytes_is_in_the_manifest(tmp_path):
+    run(tmp_path, plan(), noise(3))
+    settings = open_run(tmp_path).settings
+    assert settings["methods"]["gradient"]["score"] == {
+        "function": "xattr._scores.logit"
+    }
+    assert settings["compiler"]["num_perturbation"] == 1
+    assert settings["compiler"]["random"]["prng"] == "threefry2x32"
+    other = replace(plan(), pretrained=_with_classes(("a", "b", "c", "d", "e")))
+    with pytest.raises(RunMismatch, match=r"model\.classes"):
+        run(tmp_path, other, noise(3))
+    two = Computation(plan(), jax.devices()[:2], num_perturbation=2)
+    with pytest.raises(RunMismatch, match="num_perturbation: 1 there, 2 here"):
+        run(tmp_path, plan(), noise(3), computation=two)
+
+
+def test_hyperparameters_of_combinators_may_be_set(tmp_path):
+    wanted = plan("smoothgrad", options={"smoothgrad": {"num_samples": 2}})
+    run(tmp_path / "a", wanted, noise(3))
+    run(tmp_path / "b", plan("smoothgrad"), noise(3))
+    a, b = (open_run(tmp_path / x).maps["smoothgrad"][:] for x in "ab")
+    assert np.abs(a - b).max() > 1e-3
+
+
+def _with_classes(classes):
+    pretrained = plan().pretrained
+    return SimpleNamespace(**{**vars(pretrained), "classes": classes})
+
+
+def test_results_without_a_manifest_are_nobodys(tmp_path):
+    run(tmp_path, plan(), noise(5))
+    (tmp_path / "run.json").unlink()
+    before = digests(tmp_path)
+    with pytest.raises(RunMismatch, match=r"holds results, but no run\.json"):
+        run(tmp_path, plan(seed=5), noise(5))
+    assert digests(tmp_path) == before
+
+
+def test_trouble_with_storage_removes_nothing(tmp_path, monkeypatch):
+    run(tmp_path, plan(), noise(300))
+    before = digests(tmp_path)
+    place, read = Place(tmp_path), Place.read
+
+    def failing(self, name):
+        if name == "rows/part-00000.parquet":
+            raise OSError(5, "Input/output error")
+        return read(self, name)
+
+    monkeypatch.setattr(Place, "read", failing)
+    with pytest.raises(OSError, match="Input/output error"):
+        execute(plan(), noise(300), place)
+    monkeypatch.undo()
+    after = digests(tmp_path)
+    assert after == before
+
+
+def test_half_precision_that_overflows_is_not_finite(tmp_path):
+    row = replace(METHODS["gradient"], method=_huge)
+    run(
+        tmp_path,
+        replace(plan(maps_dtype="float16"), methods={"gradient": row}),
+        noise(3),
+    )
+    assert open_run(tmp_path).statuses() == {"gradient: not finite": 3}
+
+
+def _huge(model, images, targets, *, key):
+    return 1e6 * xattr.gradient(model, images, targets)
+
+
+def test_classes_that_do_not_fit_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="`target`=5 is no class"):
+        plan(target=5)
+    wanted = replace(plan(), pretrained=_with_classes(("a", "b")))
+    with pytest.raises(ValueError, match="`classes` has 2 names, .* 5 outputs"):
+        run(tmp_path / "new", wanted, noise(3))
+    with pytest.raises(ValueError, match="`number`=3 is no share of 2"):
+        Share(3, 2)
+    with pytest.raises(ValueError, match="`source` holds no records"):
+        run(tmp_path / "new", plan(), noise(0))
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_finished_run_is_left_as_it_is(tmp_path):

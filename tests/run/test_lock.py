@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -69,14 +70,50 @@ def test_a_number_that_came_again_is_another_process(tmp_path):
         assert holder(place)["born"] != "1"
 
 
-def test_a_lock_of_another_machine_is_stale_after_a_minute(tmp_path):
+def test_a_lock_of_another_machine_is_taken_over_if_it_is_not_renewed(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(_lock, "STALE_SECONDS", 0.3)
+    monkeypatch.setattr(_lock, "_LOOK_SECONDS", 0.01)
     place = Place(tmp_path)
-    pretend(place, host="elsewhere", beat=time.time() - 30)
-    with pytest.raises(RunLocked, match="on elsewhere"):
+    # Its clock is an hour ahead, or behind: no two clocks are compared.
+    for hour in (-3600, 3600):
+        pretend(place, machine="elsewhere", host="far", beat=time.time() + hour)
+        start = time.monotonic()
+        with Lock(place):
+            assert holder(place)["host"] != "far"
+        assert time.monotonic() - start >= 0.3
+    assert "on far; waiting" in caplog.text
+
+
+def test_a_lock_of_another_machine_that_is_renewed_is_respected(tmp_path, monkeypatch):
+    monkeypatch.setattr(_lock, "_LOOK_SECONDS", 0.01)
+    place = Place(tmp_path)
+    pretend(place, machine="elsewhere", host="far")
+    renewing = threading.Timer(
+        0.1, pretend, (place,), {"machine": "elsewhere", "host": "far"}
+    )
+    renewing.start()
+    with pytest.raises(RunLocked, match="on far"):
         Lock(place).__enter__()
-    pretend(place, host="elsewhere", beat=time.time() - 61)
-    with Lock(place):
-        assert holder(place)["host"] != "elsewhere"
+    assert holder(place)["host"] == "far"
+
+
+def test_processes_with_other_counts_do_not_both_begin(tmp_path, monkeypatch):
+    place = Place(tmp_path)
+    other = Lock(place, 1, 2)
+    write_if = place.write_if
+
+    def late(name, value, state):
+        # The other one comes between the look at the locks and this one's own.
+        pretend(place, 1, count=2)
+        return write_if(name, value, state)
+
+    monkeypatch.setattr(place, "write_if", late)
+    with pytest.raises(RunLocked, match="share 1 of 2"):
+        Lock(place, 0, 1).__enter__()
+    assert holder(place, 0) == {}
+    assert other._state == b""
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}"])

@@ -69,6 +69,38 @@ def test_maps_are_indexed_as_arrays(folder):
     np.testing.assert_array_equal(maps[4:6][1], maps[5])
 
 
+@pytest.mark.parametrize(
+    "index",
+    [
+        -1,
+        slice(-3, None),
+        slice(290, 900),
+        slice(None, None, 97),
+        [0, -1],
+        (3, 0),
+        (slice(2, 9), slice(None), 0),
+        (..., 0),
+        (slice(4, 6), ..., 1),
+        (5, ..., slice(1, 3)),
+        slice(7, 7),
+    ],
+)
+@pytest.mark.parametrize("method", ["grad_cam", "gradient"])
+def test_any_index_gives_what_it_would_of_an_array(folder, method, index):
+    maps = xattr.open_run(folder).maps[method]
+    np.testing.assert_array_equal(maps[index], maps[:][index])
+
+
+def test_maps_out_of_range_are_an_index_error(folder):
+    with pytest.raises(IndexError, match="300"):
+        xattr.open_run(folder).maps["grad_cam"][300]
+
+
+def test_shards_that_are_not_there_are_named(folder):
+    with pytest.raises(ValueError, match=r"holds 7, which is not committed.*\[0, 1\]"):
+        xattr.open_run(folder).rows(shards=[0, 7])
+
+
 def test_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(RunMismatch, match="holds no run"):
         xattr.open_run(tmp_path)

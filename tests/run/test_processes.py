@@ -1,4 +1,4 @@
-"""Runs in processes of their own; the bytes are those of one process with one device."""
+"""Runs in processes of their own: the bytes are those of one, with one device."""
 
 import os
 import shutil

@@ -13,6 +13,7 @@ from xattr.cli._console import LISTED, fail, say, show_table
 from xattr.cli._executing import SKIPPED, execute_run
 from xattr.cli._photographs import describe_source
 from xattr.cli._planning import Precision, plan_from_options
+from xattr.cli._survey import faults_of
 
 if TYPE_CHECKING:
     from xattr.run import Share
@@ -267,7 +268,12 @@ def _summary(out: str) -> int:
     counts = open_run(out).statuses()
     told = ", ".join(f"{count} {name}" for name, count in counts.most_common())
     say(f"{out}: {told or 'no shard is whole yet'}")
-    return SKIPPED if set(counts) - {"ok"} else 0
+    return SKIPPED if any(map(_is_spoiled, counts)) else 0
+
+
+def _is_spoiled(status: str) -> bool:
+    """Whether a record was skipped, or a map failed or is not finite."""
+    return status == "skipped" or bool(set(faults_of(status).values()) - {"all zero"})
 
 
 def _share(

@@ -69,6 +69,7 @@ class Computation:
             )
         grid = np.array(devices).reshape(-1, num_perturbation)
         self.plan, self.num_tiles = plan, len(grid)
+        self.device, self.num_perturbation = devices[0], num_perturbation
         self._memory = plan.chunk_memory or chunk_bytes(devices[0])
         self._mesh = Mesh(grid, ("data", "perturbation"))
         self._sharding = NamedSharding(self._mesh, P("data"))
@@ -132,8 +133,10 @@ class Computation:
 
         Raises:
           TypeError: as the methods.
-          ValueError: as the methods; such as if there is no such site.
+          ValueError: as the methods, such as if there is no such site; or if the model
+        has another number of outputs than classes.
         """
+        self._check_classes()
         found = []
         for name in self.plan.methods:
             results = self.trace(name)
@@ -143,6 +146,19 @@ class Computation:
                 if part in results
             ]
         return found
+
+    def _check_classes(self) -> None:
+        side, classes = (
+            self.plan.pretrained.preprocess.size,
+            self.plan.pretrained.classes,
+        )
+        image = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+        outputs = jax.eval_shape(lambda model, x: model(x), self._model, image)
+        if outputs.shape[-1] != len(classes):
+            raise ValueError(
+                f"`classes` has {len(classes)} names, but the model gives "
+                f"{outputs.shape[-1]} outputs. Give one name per output."
+            )
 
     def trace(self, name: str) -> Results:
         """Shapes of a method's results for one record; nothing is computed."""
@@ -195,17 +211,25 @@ def chunk_bytes(device: Any) -> int | None:
     return int(stats["bytes_limit"] * _SHARE) if stats else None
 
 
-def compiler() -> dict[str, Any]:
+def compiler(computation: Computation) -> dict[str, Any]:
     """What decides the bytes beside the plan: the compiler, its flags, the device."""
     import jaxlib.version
+    import PIL
 
     flags = shlex.split(os.environ.get("XLA_FLAGS", ""))
-    device = jax.local_devices()[0]
+    device, chosen = computation.device, computation.plan.chunk_memory
     return {
+        "numpy": np.__version__,
+        "pillow": PIL.__version__,
         "jax": jax.__version__,
         "jaxlib": jaxlib.version.__version__,
         "flags": sorted(f for f in flags if not f.startswith(_SIMULATION)),
-        "chunk_memory": chunk_bytes(device),
+        "chunk_memory": None if chosen else chunk_bytes(device),
+        "num_perturbation": computation.num_perturbation,
+        "random": {
+            "prng": str(jax.random.key_impl(jax.random.key(0))),
+            "partitionable": bool(jax.threefry_partitionable.value),
+        },
         "options": compiler_options(device.platform),
         "platform": device.platform,
         "device": device.device_kind,
@@ -277,8 +301,11 @@ def _explain(
         maps = resize(maps, (images.shape[1], images.shape[2]))
     axes = tuple(range(1, maps.ndim))
     largest = jnp.abs(maps).max(axes)
-    known = {"state": status(maps), "sum": maps.sum(axes), "max": largest}
-    return {**known, **_kept(maps, largest, plan.maps_dtype)}
+    kept = _kept(maps, largest, plan.maps_dtype)
+    # Half precision ends at 65504: what is beyond is not finite in the store.
+    seen = kept["map"] if plan.maps_dtype == "float16" else maps
+    state = jnp.maximum(status(maps), status(seen))
+    return {"state": state, "sum": maps.sum(axes), "max": largest, **kept}
 
 
 def _kept(maps: Array, largest: Float[Array, " n"], dtype: str) -> Results:

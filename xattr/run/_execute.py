@@ -29,6 +29,13 @@ class Share:
     number: int = 0
     count: int = 1
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.number < self.count:
+            raise ValueError(
+                f"`number`={self.number} is no share of {self.count}: give 0 to "
+                f"{self.count - 1}."
+            )
+
 
 WHOLE = Share()
 
@@ -90,7 +97,9 @@ def execute(
     """
     computation = computation or Computation(plan)
     layouts = computation.layouts()
-    open_manifest(place, plan, source, about or {})
+    if not len(source):
+        raise ValueError("`source` holds no records.")
+    open_manifest(place, computation, source, about or {})
     with Lock(place, share.number, share.count) as lock:
         store = Store(
             place,
@@ -148,11 +157,12 @@ def _missing(store: Store, shards: Sequence[int]) -> dict[int, set[int]]:
     done = store.committed(shards)
     staged = store.staged(shard for shard in shards if shard not in done)
     missing = {}
+    for shard in store.remnants() & done:
+        store.discard(shard)
     for shard in shards:
-        tiles = set(store.tiles(shard)) - staged
         if shard in done:
-            store.discard(shard)
             continue
+        tiles = set(store.tiles(shard)) - staged
         store.clear(shard)
         if not tiles:
             store.commit(shard)

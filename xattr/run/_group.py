@@ -20,6 +20,7 @@ from xattr.run._layout import Layout
 from xattr.run._store import Row, Staged
 
 _log = logging.getLogger("xattr")
+_warned: set[tuple[str, str]] = set()
 
 # A method's results, and the tiles of the group that they are of.
 _Started = list[tuple[Results, tuple[int, ...]]]
@@ -226,8 +227,16 @@ def _fetch(name: str, begun: _Started | Exception) -> _Started | None:
             raise begun
         return [(jax.device_get(results), tiles) for results, tiles in begun]
     except Exception as error:
-        _log.warning("%s failed on a batch, and is tried in parts: %s", name, error)
+        _warn(name, error)
         return None
+
+
+def _warn(name: str, error: Exception) -> None:
+    """Say it once of each method and error: there may be thousands of batches."""
+    text = (str(error).splitlines() or [type(error).__name__])[0]
+    if (name, text) not in _warned:
+        _warned.add((name, text))
+        _log.warning("%s failed on a batch, and is tried in parts: %s", name, text)
 
 
 def _maps(

@@ -126,6 +126,16 @@ def staged_name(tile: int, tile_size: int) -> str:
     return f"{STAGED}{shard:05d}/{tile:08d}.safetensors"
 
 
+def staged_shard(name: str) -> int:
+    """The shard of a staged tile, by its name."""
+    return int(name.removeprefix(STAGED).split("/")[0])
+
+
+def committed_shard(name: str) -> int:
+    """The shard of a file of rows, by its name."""
+    return int(name.removeprefix(ROWS).split(".")[0])
+
+
 def to_json(value: Any) -> bytes:
     """Text that is the same for the same value."""
     return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()

@@ -1,6 +1,7 @@
 """One writer for each share of a run."""
 
 import json
+import logging
 import os
 import secrets
 import socket
@@ -13,8 +14,11 @@ from typing import Any
 
 from xattr.run._place import Place
 
+_log = logging.getLogger("xattr")
+
 BEAT_SECONDS = 10.0
 STALE_SECONDS = 60.0
+_LOOK_SECONDS = 1.0
 
 
 class RunLocked(Exception):
@@ -24,9 +28,10 @@ class RunLocked(Exception):
 class Lock:
     """The right to write one share of a store, for as long as this process lives.
 
-    A file says who writes, and is renewed every few seconds. One that is not renewed
-    for a minute is stale, and so is that of a process of this machine that is gone.
-    Of two that find it stale, one gets it.
+    A file says who writes, and is renewed every few seconds. That of a process of this
+    machine that is gone is taken over at once. Any other is watched: if it is renewed,
+    its holder lives, and this process is refused; after a minute without, it is taken
+    over. No two clocks are compared. Of several that take over, one gets it.
 
     Args:
       place: the store.
@@ -49,12 +54,18 @@ class Lock:
     def __enter__(self) -> "Lock":
         """Take the lock, and those of dead processes away."""
         for name in self._place.names("locks/"):
-            self._check(name)
+            self._clear(name)
         value, state = self._place.read_with_state(self._name)
         if value is None:
             self._state = self._place.write_if(self._name, self._content(), state)
         if not self._state:
             raise RunLocked(f"Another process has just begun to write {self._place}.")
+        # One that counts otherwise may have come meanwhile: both look, after writing.
+        for name in self._place.names("locks/"):
+            holder = _holder(self._place.read(name) or b"")
+            if name != self._name and self._conflicts(name, holder):
+                self._give_back()
+                raise RunLocked(self._refusal(holder))
         self._thread.start()
         return self
 
@@ -67,8 +78,7 @@ class Lock:
         """Give the lock back."""
         self._end.set()
         self._thread.join()
-        if self._state:
-            self._place.write_if(self._name, None, self._state)
+        self._give_back()
 
     def check(self) -> None:
         """Raise if another process has taken the lock, as after a long sleep.
@@ -79,21 +89,47 @@ class Lock:
         if not self._state:
             raise RunLocked(f"Another process has taken over {self._place}.")
 
-    def _check(self, name: str) -> None:
-        """Raise if a lock is another's; remove it if nobody holds it."""
+    def _give_back(self) -> None:
+        if self._state:
+            self._place.write_if(self._name, None, self._state)
+
+    def _clear(self, name: str) -> None:
+        """Remove a lock that nobody holds; raise if it stands in the way."""
         value, state = self._place.read_with_state(name)
-        if value is None:
+        if value is None or not self._conflicts(name, holder := _holder(value)):
             return
-        holder = _holder(value)
-        if _is_stale(holder):
-            self._place.write_if(name, None, state)
-        elif name == self._name or holder.get("count") != self._count:
-            raise RunLocked(
-                f"{self._place} is being written by process {holder.get('pid')} on "
-                f"{holder.get('host')}, as share {holder.get('process')} of "
-                f"{holder.get('count')}. Wait for it, or end it; a lock that is not "
-                f"renewed for {STALE_SECONDS:.0f} seconds is taken over."
-            )
+        if not _is_dead(holder):
+            self._watch(name, holder, state)
+        self._place.write_if(name, None, state)
+
+    def _watch(self, name: str, holder: dict[str, Any], state: bytes) -> None:
+        """Return when a lock is not renewed for a minute; raise if it is."""
+        if _is_alive(holder):
+            raise RunLocked(self._refusal(holder))
+        _log.warning(
+            "%s was being written by process %s on %s; waiting for %.0f s whether "
+            "it still is",
+            *(self._place, holder.get("pid"), holder.get("host"), STALE_SECONDS),
+        )
+        end = time.monotonic() + STALE_SECONDS
+        while time.monotonic() < end:
+            time.sleep(_LOOK_SECONDS)
+            value, now = self._place.read_with_state(name)
+            if value is None:
+                return
+            if now != state:
+                raise RunLocked(self._refusal(_holder(value)))
+
+    def _conflicts(self, name: str, holder: dict[str, Any]) -> bool:
+        """Whether this process and a holder cannot both write."""
+        return name == self._name or holder.get("count") != self._count
+
+    def _refusal(self, holder: dict[str, Any]) -> str:
+        return (
+            f"{self._place} is being written by process {holder.get('pid')} on "
+            f"{holder.get('host')}, as share {holder.get('process')} of "
+            f"{holder.get('count')}. Wait for it, or end it."
+        )
 
     def _renew(self) -> None:
         while not self._end.wait(BEAT_SECONDS):
@@ -112,6 +148,7 @@ class Lock:
             "process": self._process,
             "count": self._count,
             "host": socket.gethostname(),
+            "machine": _machine(),
             "pid": pid,
             "born": _birth(pid),
             "token": self._token,
@@ -121,9 +158,9 @@ class Lock:
 
 
 def live_holders(locks: Iterable[bytes]) -> list[dict[str, Any]]:
-    """Those who hold some locks, the dead left out."""
+    """Those who hold some locks, those left out that are known to be dead."""
     holders = [_holder(lock) for lock in locks]
-    return [holder for holder in holders if not _is_stale(holder)]
+    return [holder for holder in holders if not _is_dead(holder)]
 
 
 def _holder(value: bytes) -> dict[str, Any]:
@@ -135,31 +172,44 @@ def _holder(value: bytes) -> dict[str, Any]:
     return holder if isinstance(holder, dict) else {}
 
 
-def _is_stale(holder: dict[str, Any]) -> bool:
-    """Whether nobody holds it any more."""
-    if time.time() - float(holder.get("beat", 0)) > STALE_SECONDS:
-        return True
-    if holder.get("host") != socket.gethostname():
+def _is_dead(holder: dict[str, Any]) -> bool:
+    """Whether it is certain that nobody holds it: a process of here that is gone."""
+    return not holder or (_is_here(holder) and not _is_alive(holder))
+
+
+def _is_alive(holder: dict[str, Any]) -> bool:
+    """Whether it is certain that somebody holds it: a process of here that runs."""
+    if not _is_here(holder):
         return False
-    pid = int(holder["pid"])
-    return not _is_alive(pid) or _birth(pid) != holder.get("born")
+    born = _birth(int(holder["pid"]))
+    return born is not None and born in ("", holder.get("born"))
 
 
-def _is_alive(pid: int) -> bool:
+def _is_here(holder: dict[str, Any]) -> bool:
+    """Whether its process is one that this process could see."""
+    return bool(_machine()) and holder.get("machine") == _machine()
+
+
+def _machine() -> str:
+    """What two processes share that see each other by their numbers."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
+def _birth(pid: int) -> str | None:
+    """When a process began, in the system's ticks, since numbers come again.
+
+    None if it is gone, empty if the system does not tell.
+    """
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _birth(pid: int) -> str:
-    """When a process began, in the system's ticks, so that numbers may come again."""
-    try:
         text = Path(f"/proc/{pid}/stat").read_text()
+    except ProcessLookupError:
+        return None
     except OSError:
         return ""
     fields = text.rpartition(")")[2].split()
-    return "" if fields[0] == "Z" else fields[19]
+    return None if fields[0] in "ZX" else fields[19]

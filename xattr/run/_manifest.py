@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from xattr.data import Source
-from xattr.run._computation import compiler
-from xattr.run._layout import RUN, SHARD, to_json
+from xattr.run._computation import Computation, compiler
+from xattr.run._layout import ROWS, RUN, SHARD, STAGED, to_json
 from xattr.run._place import Place
-from xattr.run._plan import Plan, differences
+from xattr.run._plan import differences
 
 FORMAT = 1
 
@@ -18,28 +18,34 @@ class RunMismatch(ValueError):
 
 
 def open_manifest(
-    place: Place, plan: Plan, source: Source, about: Mapping[str, Any]
+    place: Place, computation: Computation, source: Source, about: Mapping[str, Any]
 ) -> None:
     """Write `run.json`, or compare with the one that is there.
 
     Args:
       place: the store.
-      plan: what is computed.
+      computation: what is computed, and with what.
       source: of what.
       about: facts that change no result, kept as the first process tells them.
 
     Raises:
-      RunMismatch: if the store holds another run; says what differs.
+      RunMismatch: if the store holds another run, and says what differs; or results
+        of which nothing tells what they are.
     """
     new = {
         "format": FORMAT,
-        "run": plan.identity()
+        "run": computation.plan.identity()
         | {"records": {"count": len(source), "fingerprint": source.fingerprint()}}
-        | {"shard_size": SHARD, "compiler": compiler()},
+        | {"shard_size": SHARD, "compiler": compiler(computation)},
         "about": dict(about),
     }
     content, state = place.read_with_state(RUN)
     if content is None:
+        if place.names(ROWS) or place.names(STAGED):
+            raise RunMismatch(
+                f"{place} holds results, but no {RUN} that tells what of. Give another "
+                "folder."
+            )
         if place.write_if(RUN, to_json(new), state):
             return
         content = place.read(RUN) or b""

@@ -7,12 +7,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from xattr.run import _layout as layout
 from xattr.run._lock import live_holders
 from xattr.run._manifest import read_manifest
-from xattr.run._place import Place
+from xattr.run._place import Place, storage_errors
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,17 +22,20 @@ if TYPE_CHECKING:
 class Maps:
     """One method's maps of all records; what is indexed is what is read.
 
-    `maps[3]`, `maps[10:20]` and `maps[[1, 5]]` give NumPy arrays in single precision,
-    those kept in one byte multiplied by their scales. A record without a map, and one
-    that is not computed yet, is all `nan`.
+    `maps[3]`, `maps[10:20]`, `maps[[1, 5]]` and `maps[-1, ..., 0]` give what they would
+    of a NumPy array, in single precision; whole maps are read, of the records asked
+    for. Those kept in one byte are multiplied by their scales. A record without a map,
+    and one that is not computed yet, is all `nan`.
 
     Attributes:
       array: the stored array, as TensorStore opens it.
       scale: its scales, or None.
     """
 
-    def __init__(self, array: "ts.TensorStore", scale: "ts.TensorStore | None") -> None:
-        self.array, self.scale = array, scale
+    def __init__(
+        self, place: Place, array: "ts.TensorStore", scale: "ts.TensorStore | None"
+    ) -> None:
+        self._place, self.array, self.scale = place, array, scale
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -43,12 +46,27 @@ class Maps:
         return self.shape[0]
 
     def __getitem__(self, index: Any) -> Float[np.ndarray, "..."]:
-        part = self.array[index].read()
-        if self.scale is None:
-            return np.asarray(part.result(), np.float32)
-        steps = np.asarray(part.result(), np.float32)
-        scale = np.asarray(self.scale[index].read().result())
-        return steps * scale.reshape(scale.shape + (1,) * (steps.ndim - scale.ndim))
+        first, *rest = index if isinstance(index, tuple) else (index,)
+        if first is Ellipsis:
+            first, rest = slice(None), [first, *rest]
+            rest = rest if len(rest) > 1 else []
+            return self[first][(..., *rest[1:])] if rest else self[first]
+        records = np.arange(len(self))[first]
+        maps = self._read(np.atleast_1d(records))
+        maps = maps if np.ndim(records) else maps[0]
+        return maps[(slice(None),) * np.ndim(records) + tuple(rest)]
+
+    def _read(self, records: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n ..."]:
+        """Whole maps of some records."""
+        where: Any = records
+        if len(records) and (np.diff(records) == 1).all():
+            where = slice(int(records[0]), int(records[-1]) + 1)
+        with storage_errors(self._place):
+            maps = np.asarray(self.array[where].read().result(), np.float32)
+            if self.scale is None:
+                return maps
+            scale = np.asarray(self.scale[where].read().result())
+        return maps * scale.reshape(scale.shape + (1,) * (maps.ndim - 1))
 
 
 class Run:
@@ -85,6 +103,7 @@ class Run:
         scaled = self.settings["maps"]["dtype"] == "int8"
         return {
             name: Maps(
+                self._place,
                 self._place.array(f"{layout.MAPS}{name}"),
                 self._place.array(f"{layout.MAPS}{name}_scale") if scaled else None,
             )
@@ -95,13 +114,15 @@ class Run:
     def committed(self) -> tuple[int, ...]:
         """Numbers of the shards that are whole, as far as their rows tell."""
         names = self._place.names(layout.ROWS)
-        return tuple(int(n.removeprefix(layout.ROWS).split(".")[0]) for n in names)
+        return tuple(map(layout.committed_shard, names))
 
     @property
     def num_staged(self) -> int:
         """Records that are computed, of shards that are not whole."""
         size = self.settings["tile_size"]
-        tiles = [n.split("/")[-1] for n in self._place.names(layout.STAGED)]
+        done, names = set(self.committed), self._place.names(layout.STAGED)
+        waiting = [n for n in names if layout.staged_shard(n) not in done]
+        tiles = [name.split("/")[-1] for name in waiting]
         starts = [int(tile.split(".")[0]) * size for tile in tiles]
         return sum(min(size, len(self) - start) for start in starts)
 
@@ -124,9 +145,14 @@ class Run:
 
         wanted = self.committed if shards is None else shards
         names = [layout.rows_name(shard) for shard in wanted]
-        parts = self._place.read_many(names)
-        if not parts:
+        if not names:
             raise ValueError(f"{self._place} has no committed shard yet.")
+        parts = self._place.read_many(names)
+        if missing := [s for s, n in zip(wanted, names, strict=True) if n not in parts]:
+            raise ValueError(
+                f"`shards`={list(wanted)} holds {missing[0]}, which is not committed; "
+                f"these are: {list(self.committed)}."
+            )
         return pa.concat_tables(
             parquet.read_table(io.BytesIO(parts[name]), columns=columns)
             for name in names

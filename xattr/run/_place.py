@@ -17,14 +17,13 @@ class Place:
     as far as the system lets them.
 
     Args:
-      address: a path, or an address that TensorStore opens: `gs://…`, `s3://…`,
-        `memory://…`.
+      address: a path, or an address that TensorStore opens: `gs://…`, `s3://…`.
     """
 
     def __init__(self, address: str | os.PathLike[str]) -> None:
         import tensorstore as ts
 
-        self.address = os.fspath(address)
+        self.address = os.fspath(address).removeprefix("file://")
         self.is_local = "://" not in self.address
         self._context = ts.Context()
         self._store = ts.KvStore.open(self._spec(), context=self._context).result()

@@ -1,6 +1,5 @@
 """What a run computes: all that decides its bytes, and nothing else."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -10,6 +9,8 @@ import jax
 import numpy as np
 
 from xattr._types import Method
+from xattr.combinators._bound import Combined
+from xattr.run._described import digest, method_settings
 from xattr.run._layout import SHARD
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ class Plan:
       resolution: "raw" keeps a site's grid, "input" enlarges it to the image's size.
 
     Raises:
-      ValueError: for a `tile_size` that does not divide a shard, or options of a
-        method that is not there.
+      ValueError: for a `tile_size` that does not divide a shard, a `target` that is
+        no class, or options of a method that is not there.
     """
 
     pretrained: "Pretrained"
@@ -65,6 +66,12 @@ class Plan:
                 f"shard: give 1, 2, 4, 8, … or {SHARD}."
             )
 
+        count = len(self.pretrained.classes)
+        if isinstance(self.target, int) and not 0 <= self.target < count:
+            raise ValueError(
+                f"`target`={self.target} is no class of this model: give 0 to "
+                f"{count - 1}."
+            )
         unknown = self.options.keys() - self.methods.keys()
         if unknown:
             raise ValueError(
@@ -74,9 +81,13 @@ class Plan:
 
     def method(self, name: str) -> Method:
         """A method with its hyperparameters and its site."""
-        row = self.methods[name]
-        site = {"site": self.site} if row.site else {}
-        return partial(row.method, **site, **self.options.get(name, {}))
+        row, options = self.methods[name], dict(self.options.get(name, {}))
+        method = row.method
+        if isinstance(method, Combined):
+            # What a combinator has bound is set there, the rest in its inner method.
+            inner = {k: options.pop(k) for k in method.options if k in options}
+            method = Combined(method.function, **{**method.options, **inner})
+        return partial(method, **({"site": self.site} if row.site else {}), **options)
 
     def identity(self) -> dict[str, Any]:
         """What decides every byte of the results, apart from the records."""
@@ -86,13 +97,13 @@ class Plan:
             "xattr": __version__,
             "model": {
                 "name": self.pretrained.name,
-                "weights": _digest(self.pretrained.model),
+                "weights": digest(jax.tree.leaves(self.pretrained.model)),
+                "classes": digest([np.array(self.pretrained.classes)]),
                 "preprocess": asdict(self.pretrained.preprocess),
             },
             "methods": {
-                name: _plain(row.method.keywords if _bound(row.method) else {})
-                | _plain(self.options.get(name, {}))
-                for name, row in self.methods.items()
+                name: method_settings(self.method(name), name=name)
+                for name in self.methods
             },
             "target": self.target,
             "site": self.site if self.reads_site else None,
@@ -130,27 +141,3 @@ def differences(
             texts = ["nothing" if v is None else repr(v) for v in (there, here)]
             lines.append(f"{path}{name}: {texts[0]} there, {texts[1]} here")
     return lines
-
-
-def _digest(model: Any) -> str:
-    """A name for the weights: the same for the same numbers."""
-    found = hashlib.sha256()
-    for leaf in jax.tree.leaves(model):
-        array = np.asarray(leaf)
-        found.update(f"{array.dtype}{array.shape}".encode())
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()
-
-
-def _bound(method: Method) -> bool:
-    return isinstance(method, partial)
-
-
-def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Hyperparameters as JSON has them; what it has not, by its text."""
-    return {
-        name: value
-        if isinstance(value, (str, int, float, bool, type(None)))
-        else repr(value)
-        for name, value in options.items()
-    }

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
+# How TensorStore begins when what it read is not what was written.
+_DAMAGE = ("DATA_LOSS", "INVALID_ARGUMENT", "OUT_OF_RANGE", "FAILED_PRECONDITION")
+
 
 class Staged(NamedTuple):
     """What is known of a tile's records: an array each, and a row each."""
@@ -53,6 +56,7 @@ class Store:
     ) -> None:
         self.place, self.num_records, self.tile_size = place, num_records, tile_size
         self._layouts, self._schema = tuple(layouts), schema
+        self._present: frozenset[str] = frozenset()
         place.write(f"{layout.MAPS}zarr.json", layout.to_json(layout.GROUP))
         self._arrays = {
             array.name: place.array(
@@ -63,8 +67,9 @@ class Store:
 
     def committed(self, shards: Iterable[int]) -> set[int]:
         """Those of some shards that are whole: rows and arrays are there and sound."""
-        present = {*self.place.names(layout.ROWS)} | {*self.place.names(layout.MAPS)}
-        likely = [shard for shard in shards if self._names(shard) <= present]
+        names = *self.place.names(layout.ROWS), *self.place.names(layout.MAPS)
+        self._present = frozenset(names)
+        likely = [shard for shard in shards if self._names(shard) <= self._present]
         with ThreadPoolExecutor(8) as pool:
             sound = pool.map(self._is_sound, likely)
             return {s for s, ok in zip(likely, sound, strict=True) if ok}
@@ -78,6 +83,10 @@ class Store:
             for tile in self.tiles(shard)
         }
         return {wanted[n] for n in names if n in wanted and self._load(n) is not None}
+
+    def remnants(self) -> set[int]:
+        """Shards of which tiles wait."""
+        return {layout.staged_shard(name) for name in self.place.names(layout.STAGED)}
 
     def stage(self, tile: int, results: Staged) -> None:
         """Keep a tile's results until its shard is whole."""
@@ -117,11 +126,11 @@ class Store:
         self.place.remove_all(f"{layout.STAGED}{shard:05d}/")
 
     def clear(self, shard: int) -> None:
-        """Remove what there is of a shard that is not committed, but what is staged.
+        """Remove what `committed` saw of a shard that is not, but what is staged.
 
         A damaged array would be read, to write the rest of it, and fail.
         """
-        for name in self._names(shard):
+        for name in self._names(shard) & self._present:
             self.place.remove(name)
 
     def tiles(self, shard: int) -> range:
@@ -139,13 +148,17 @@ class Store:
         from pyarrow import parquet
 
         first = layout.shard_range(shard, self.num_records).start
+        rows = self.place.read(layout.rows_name(shard)) or b""
         try:
-            rows = self.place.read(layout.rows_name(shard)) or b""
             parquet.read_metadata(io.BytesIO(rows))
             for array in self._arrays.values():
                 array[first].read().result()
-        except (pa.ArrowException, ValueError, OSError):
+        except pa.ArrowInvalid:
             return False
+        except ValueError as error:
+            if str(error).startswith(_DAMAGE):
+                return False
+            raise OSError(f"{self.place}: {error}") from error
         return True
 
     def _load(self, name: str) -> Staged | None:
