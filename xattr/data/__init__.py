@@ -3,7 +3,7 @@
 from xattr.data._archive_source import MAX_BYTES, ArchiveSource
 from xattr.data._file_source import FileSource
 from xattr.data._grain_source import GrainSource
-from xattr.data._loader import Slot, Tile, load_tiles
+from xattr.data._loader import Tile, load_tiles
 from xattr.data._open_source import open_source
 from xattr.data._read import (
     MAX_PIXELS,
@@ -11,9 +11,11 @@ from xattr.data._read import (
     decode_image,
     read_image,
 )
+from xattr.data._read_slot import Slot
 from xattr.data._record import Record, Refused, Source, pixels_of
 from xattr.data._sources import Found, Problem, display_name, find_images
 from xattr.data._tfds_source import TFDSSource
+from xattr.data._trouble import SourceLost
 
 __all__ = [
     "MAX_BYTES",
@@ -27,6 +29,7 @@ __all__ = [
     "Refused",
     "Slot",
     "Source",
+    "SourceLost",
     "TFDSSource",
     "Tile",
     "UnreadableImage",

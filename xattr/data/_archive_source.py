@@ -2,17 +2,19 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from xattr.data._file_source import common_folder
+from xattr.data._fingerprint import checksum, digest, spread
 from xattr.data._labels import assign_labels
-from xattr.data._members import Member, list_members, read_member
-from xattr.data._record import Record, Refused, digest
+from xattr.data._members import TAR, Member, list_members, read_member
+from xattr.data._record import Record, Refused
 from xattr.data._sources import SUFFIXES, Problem, display_name, unread_format
+from xattr.data._trouble import trouble_of
 
 MAX_BYTES = 2**29
 _COLUMNS = ("offset", "stored", "size", "crc", "packing")
@@ -88,7 +90,7 @@ class ArchiveSource:
         self._made_from = {
             "kind": "archives",
             "places": [display_name(place) for place in places],
-            "labels": labels,
+            "labels": labels and display_name(labels),
             "count": len(found),
         }
 
@@ -104,21 +106,35 @@ class ArchiveSource:
             return Record(name, label, Refused(reason))
         number, *span = self._spans[index].tolist()
         member = Member(name=name, reason="", **dict(zip(_COLUMNS, span, strict=True)))
-        try:
-            return Record(
-                name, label, read_member(Path(self._archives[number]), member)
-            )
-        except ValueError as error:
-            return Record(name, label, Refused(str(error)))
+        return Record(name, label, _content(Path(self._archives[number]), member))
 
     def describe(self) -> dict[str, Any]:
         """The archives, the labels' origin and the number of members."""
         return dict(self._made_from)
 
     def fingerprint(self) -> str:
-        """SHA-256 over names, labels and sizes."""
+        """SHA-256 over names, labels, sizes, and what some members hold.
+
+        A zip tells the checksums of all that it holds; of a tar's members those are
+        read that are among 64 records, evenly spread. A member that cannot be read
+        adds nothing.
+        """
         sizes = self._spans[:, 1 + _COLUMNS.index("size")].tolist()
-        return digest(zip(self._names, self._labels, sizes, strict=True))
+        entries = zip(self._names, self._labels, sizes, strict=True)
+        return digest(entries, self._checksums())
+
+    def _checksums(self) -> Iterator[int | None]:
+        """Of the members of zips, and of some of tars."""
+        picked = set(spread(len(self)))
+        crcs, packings = (
+            self._spans[:, 1 + _COLUMNS.index(name)].tolist()
+            for name in ("crc", "packing")
+        )
+        for index, (crc, packing) in enumerate(zip(crcs, packings, strict=True)):
+            if packing != TAR and index not in self._refused:
+                yield crc
+            elif index in picked:
+                yield checksum(self[index].content)
 
     def _refusal(self, member: Member) -> str:
         """Why a member is not read, before reading it; "" if nothing is wrong."""
@@ -135,6 +151,18 @@ class ArchiveSource:
         root = common_folder(self._archives)
         paths = [Path(os.path.relpath(path, root)) for path in self._archives]
         return [display_name(path.as_posix()) + "/" for path in paths]
+
+
+def _content(archive: Path, member: Member) -> bytes | Refused:
+    """What a member holds, or why it cannot be read."""
+    try:
+        return read_member(archive, member)
+    except ValueError as error:
+        return Refused(str(error))
+    except (OSError, MemoryError) as error:
+        trouble = trouble_of(error)
+        told = trouble or getattr(error, "strerror", "") or type(error).__name__
+        return Refused(f"the archive cannot be read ({told})", trouble)
 
 
 def _images(archive: Path, problems: list[Problem]) -> list[Member]:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from xattr.data._fingerprint import checksum, digest, spread
 from xattr.data._labels import assign_labels
-from xattr.data._record import Record, digest
+from xattr.data._record import Record, Refused
 from xattr.data._sources import display_name, find_images
 
 
@@ -15,7 +16,8 @@ class FileSource:
     """Every image file in files, folders and globs, each once, sorted by name.
 
     A file's name is its path from the folder that all `places` lie in, so that a
-    data set keeps its names when it is moved.
+    data set keeps its names when it is moved. A link that leads nowhere is a record
+    that gives a reason; a file that goes away later has the reading of tiles end.
 
     Args:
       places: what `find_images` takes.
@@ -52,6 +54,9 @@ class FileSource:
             for path in paths
         )
         self._files = tuple(str(file) for file, _ in found)
+        self._missing = frozenset(
+            str(file) for file, path in found if _leads_nowhere(path)
+        )
         self._labels = assign_labels(
             labels,
             [_name(file) for file in self._files],
@@ -64,7 +69,7 @@ class FileSource:
         self._made_from = {
             "kind": "files",
             "places": [display_name(place) for place in places],
-            "labels": labels,
+            "labels": labels and display_name(labels),
             "count": len(found),
         }
 
@@ -75,18 +80,27 @@ class FileSource:
     def __getitem__(self, index: int) -> Record:
         """The file at `index`, unread."""
         file = self._files[index]
-        return Record(_name(file), self._labels[index], Path(self._root, file))
+        content: Path | Refused = Path(self._root, file)
+        if file in self._missing:
+            content = Refused("there is no such file")
+        return Record(_name(file), self._labels[index], content)
 
     def describe(self) -> dict[str, Any]:
         """The places, the labels' origin and the number of files."""
         return dict(self._made_from)
 
     def fingerprint(self) -> str:
-        """SHA-256 over names, labels and sizes; a missing file has size -1."""
-        return digest(
+        """SHA-256 over names, labels, sizes, and what some files hold.
+
+        A missing file has size -1. Up to 64 files, evenly spread, are read; one of
+        these that cannot be read adds nothing.
+        """
+        entries = (
             (_name(file), label, _size(Path(self._root, file)))
             for file, label in zip(self._files, self._labels, strict=True)
         )
+        sampled = (Path(self._root, self._files[k]) for k in spread(len(self)))
+        return digest(entries, map(checksum, sampled))
 
 
 def common_folder(places: Sequence[str | os.PathLike[str]]) -> str:
@@ -112,6 +126,16 @@ def _folder(place: Path) -> Path:
 def _name(file: str) -> str:
     """A relative path for display, with slashes on every system."""
     return display_name(Path(file).as_posix())
+
+
+def _leads_nowhere(path: Path) -> bool:
+    """Whether what was listed is a link to what is not there."""
+    try:
+        return path.is_symlink() and not path.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
 
 
 def _size(path: Path) -> int:

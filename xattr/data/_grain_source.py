@@ -5,10 +5,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from xattr.data._record import Record, Refused, digest
-from xattr.data._sources import display_name
-
-_SAMPLES = 64
+from xattr.data._fingerprint import checksum, digest, spread
+from xattr.data._record import Record, Refused
+from xattr.data._sources import display_name, encodable
 
 
 class RandomAccess(Protocol):
@@ -70,27 +69,30 @@ class GrainSource:
         return {"kind": "grain", "made_from": made_from, "count": len(self)}
 
     def fingerprint(self) -> str:
-        """SHA-256 over the length and up to 64 records, evenly spread."""
-        count = len(self)
-        picked = (
-            sorted({count * k // _SAMPLES for k in range(_SAMPLES)}) if count else []
-        )
-        return digest(self._known(index) for index in picked)
+        """SHA-256 over the length and up to 64 records, evenly spread.
 
-    def _known(self, index: int) -> tuple[str, str, int]:
-        """Name, label and size of a record, one that cannot be read included."""
+        Of these count names, labels, sizes and what they hold; of one that cannot be
+        read, only where it stands.
+        """
+        known = [self._known(index) for index in spread(len(self))]
+        return digest((entry for entry, _ in known), (value for _, value in known))
+
+    def _known(self, index: int) -> tuple[tuple[str, str, int], int | None]:
+        """Name, label, size and checksum of a record, as far as it can be read."""
         place = f"{index} of {len(self)}"
         try:
             record = self[index]
         except Exception:  # reading it says why, in its row
-            return place, "", -1
-        return f"{place}: {record.name}", record.label, _size(record)
+            return (place, "", -1), None
+        entry = f"{place}: {record.name}", record.label, _size(record)
+        return entry, checksum(record.content)
 
 
 def as_record(item: Any, name: str, image: str, label: str, name_key: str) -> Record:
     """An item of an unknown source as a record."""
     if isinstance(item, Record):
-        return item
+        name, label = display_name(_text(item.name)), encodable(_text(item.label))
+        return item._replace(name=name, label=label)
     if not isinstance(item, Mapping):
         return Record(name, "", _content(item))
     if image not in item:
@@ -98,7 +100,8 @@ def as_record(item: Any, name: str, image: str, label: str, name_key: str) -> Re
         return Record(name, "", Refused(f"it has no {image!r}, only {keys}"))
     if name_key in item:
         name = display_name(_text(item[name_key]))
-    return Record(name, _text(item.get(label, "")), _content(item[image]))
+    class_name = encodable(_text(item.get(label, "")))
+    return Record(name, class_name, _content(item[image]))
 
 
 def _content(value: Any) -> Any:

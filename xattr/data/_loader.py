@@ -6,38 +6,19 @@ import os
 import signal
 import threading
 import weakref
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
-from xattr.data._read import UnreadableImage
-from xattr.data._record import Record, Source, pixels_of
-
-Transform = Callable[[np.ndarray], np.ndarray]
+from xattr.data._read_slot import Read, Slot, Transform
+from xattr.data._record import Source
+from xattr.data._trouble import SourceLost
 
 # Left open at the end, streams would be taken apart when modules are gone already.
 _OPEN: weakref.WeakSet[Generator] = weakref.WeakSet()
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """A record's place in a tile.
-
-    Attributes:
-      index: position of the record in its source.
-      name: what the record is called.
-      label: its class; "" if unknown.
-      reason: why there is no image, as the end of a sentence; "" if there is one.
-    """
-
-    index: int
-    name: str
-    label: str
-    reason: str
 
 
 class Tile(NamedTuple):
@@ -68,9 +49,14 @@ def load_tiles(
 
     What is yielded depends on neither `num_workers` nor `num_threads`. Whatever
     fails for one record (the source, a decoder, `transform`) is the reason in its
-    slot. Only transformed pixels are kept, of at most about two tiles ahead. Closing
-    the iterator ends threads and workers; workers end by themselves when this
-    process dies.
+    slot; but trouble of the machine, which says nothing of the record, ends the
+    iteration where that record would come. That is an error of a disk, a network,
+    or of memory, or a file that was listed and is not there (a source that knows of
+    missing files gives `Refused` for them); it is tried three times.
+
+    Only transformed pixels are kept, of at most about two tiles ahead. Closing the
+    iterator ends threads and workers; workers end by themselves when this process
+    dies.
 
     Args:
       source: what to read; pickled if there are workers, and so is `transform`.
@@ -92,6 +78,7 @@ def load_tiles(
       ValueError: if a size or number of threads is below 1, `num_workers` is
         negative, or a tile lies outside the source.
       RuntimeError: while iterating, if a worker process is killed from outside.
+      SourceLost: while iterating, if the source cannot be read any more.
     """
     counts = {"tile_size": tile_size, "size": size, "num_threads": num_threads}
     for name, count in counts.items():
@@ -105,7 +92,7 @@ def load_tiles(
             f"`tiles` reach from {min(tiles)} to {max(tiles)}; {len(source)} records "
             f"in tiles of {tile_size} make the tiles 0 to {num_tiles - 1}."
         )
-    read = _Read(source, tiles, tile_size, transform, size)
+    read = Read(source, tiles, tile_size, transform, size)
     elements = _elements(read, len(tiles) * tile_size, num_workers, num_threads)
     stream = _assemble(elements, tiles, tile_size, size)
     _OPEN.add(stream)
@@ -120,58 +107,8 @@ def _close_all() -> None:
             stream.close()
 
 
-class _Read(NamedTuple):
-    """From the position in the stream to a slot and its pixels."""
-
-    source: Source
-    tiles: Sequence[int]
-    tile_size: int
-    transform: Transform
-    size: int
-
-    def __call__(self, position: int) -> tuple[Slot, bytes | None] | tuple[()]:
-        """Read one record; nothing after the last."""
-        tile, offset = divmod(position, self.tile_size)
-        index = int(self.tiles[tile]) * self.tile_size + offset
-        if index >= len(self.source):
-            return ()
-        try:
-            record = self.source[index]
-        except Exception as error:  # one odd record must not end a run of thousands
-            reason = f"reading it failed ({_told(error)})"
-            return Slot(index, f"#{index}", "", reason), None
-        pixels = self._pixels(record)
-        if isinstance(pixels, str):
-            return Slot(index, record.name, record.label, pixels), None
-        # As bytes, since arrays would travel in shared memory, which is scarce in
-        # containers and left behind by processes that are killed.
-        return Slot(index, record.name, record.label, ""), pixels.tobytes()
-
-    def _pixels(self, record: Record) -> np.ndarray | str:
-        """Transformed pixels, or the reason why there are none."""
-        try:
-            image = pixels_of(record)
-        except UnreadableImage as error:
-            return error.reason
-        try:
-            pixels = np.asarray(self.transform(image))
-        except Exception as error:
-            return f"preprocessing failed ({_told(error)})"
-        if pixels.dtype != np.uint8 or pixels.shape != (self.size, self.size, 3):
-            return (
-                f"preprocessing gave {pixels.dtype} of shape {pixels.shape} instead "
-                f"of uint8 of shape {(self.size, self.size, 3)}"
-            )
-        return pixels
-
-
-def _told(error: Exception) -> str:
-    """An exception on one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-
-
 def _elements(
-    read: _Read, length: int, num_workers: int, num_threads: int
+    read: Read, length: int, num_workers: int, num_threads: int
 ) -> Iterable[Any]:
     """Grain's data set over all positions."""
     grain = _import_grain()
@@ -239,6 +176,8 @@ def _gather(number: int, iterator: Iterator[Any], tile_size: int, size: int) -> 
     slots = []
     for row in range(tile_size):
         if element := next(iterator):
+            if isinstance(element, SourceLost):
+                raise element
             slot, pixels = element
             slots.append(slot)
             if pixels is not None:

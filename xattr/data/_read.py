@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from xattr.data._sources import unread_format
+from xattr.data._trouble import trouble_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -35,12 +36,17 @@ class UnreadableImage(Exception):
     Attributes:
       path: the file.
       reason: why, as the end of a sentence.
+      trouble: what ails the machine, in the system's words, if that and not the
+        file is why, or if the file is not there; else "".
     """
 
-    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
-        super().__init__(path, reason)
+    def __init__(
+        self, path: str | os.PathLike[str], reason: str, trouble: str = ""
+    ) -> None:
+        super().__init__(path, reason, trouble)
         self.path = Path(path)
         self.reason = reason
+        self.trouble = trouble
 
     def __str__(self) -> str:
         """The path and the reason, on one line."""
@@ -79,7 +85,7 @@ def read_image(
       metadata are turned off, for Pillow only.
     """
     path = Path(path)
-    with _refusing(path), _open(path) as file:
+    with _refusing(path), _open(path) as file, _reread_if_damaged(path):
         return _decode(file, path, max_pixels, background)
 
 
@@ -123,7 +129,23 @@ def _refusing(path: Path) -> Iterator[None]:
     except UnreadableImage:
         raise
     except Exception as error:  # decoders raise nearly anything on damaged bytes
-        raise UnreadableImage(path, _reason(error, path)) from error
+        reason, trouble = _reason(error, path), trouble_of(error)
+        raise UnreadableImage(path, reason, trouble) from error
+
+
+@contextmanager
+def _reread_if_damaged(path: Path) -> Iterator[None]:
+    """Raise trouble with a file's bytes as such; decoders may take it for damage."""
+    try:
+        yield
+    except UnreadableImage:
+        raise
+    except Exception as error:
+        if not trouble_of(error):
+            with path.open("rb") as file:
+                while file.read(2**20):
+                    pass
+        raise
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -207,6 +229,8 @@ def _orientation(path: Path, image: "Image.Image") -> int:
     try:
         value = image.getexif().get(ORIENTATION, 1)
     except Exception as error:
+        if trouble_of(error):
+            raise
         raise UnreadableImage(
             path, "its EXIF block is damaged, so which way up it stands is unknown"
         ) from error

@@ -1,8 +1,5 @@
 """One entry of a data set, and what every source of them can do."""
 
-import hashlib
-import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -13,9 +10,15 @@ from xattr.data._read import UnreadableImage, decode_image, read_image
 
 
 class Refused(NamedTuple):
-    """In place of an image that is not even read: why, as the end of a sentence."""
+    """In place of an image that is not even read.
+
+    Attributes:
+      reason: why, as the end of a sentence.
+      trouble: as in `UnreadableImage`: what ails the machine, if that is why.
+    """
 
     reason: str
+    trouble: str = ""
 
 
 class Record(NamedTuple):
@@ -80,23 +83,10 @@ def pixels_of(record: Record) -> UInt8[np.ndarray, "h w 3"]:
             return decode_image(data, record.name)
         case np.ndarray() as pixels:
             return _as_rgb(pixels, record.name)
-        case Refused(reason):
-            raise UnreadableImage(record.name, reason)
+        case Refused(reason, trouble):
+            raise UnreadableImage(record.name, reason, trouble)
     kind = type(record.content).__name__
     raise UnreadableImage(record.name, f"its content is of {kind}, which is no image")
-
-
-def digest(entries: Iterable[tuple[str, str, int]]) -> str:
-    """SHA-256 over the names, labels and sizes of entries, in order.
-
-    Example:
-      >>> digest([("a.png", "cat", 3)]) == digest([("a.png", "dog", 3)])
-      False
-    """
-    state = hashlib.sha256()
-    for entry in entries:
-        state.update(json.dumps(entry).encode() + b"\n")
-    return state.hexdigest()
 
 
 def _as_rgb(pixels: np.ndarray, name: str) -> np.ndarray:

@@ -3,6 +3,7 @@
 import glob
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +25,10 @@ UNREAD = {
     }.items()
     for suffix in suffixes.split()
 }
+
+
+# Halves of characters, but for those that stand for undecodable bytes.
+_NO_BYTE = "[\ud800-\udc7f\udd00-\udfff]"
 
 
 class Problem(NamedTuple):
@@ -97,18 +102,33 @@ def unread_format(path: Path) -> str | None:
 def display_name(path: str | os.PathLike[str]) -> str:
     r"""A path as text that a terminal, a table or a page can show on one line.
 
-    Undecodable bytes and control characters are written as escapes.
+    Undecodable bytes, halves of characters and control characters are written as
+    escapes.
 
     Example:
       >>> print(display_name("a" + chr(10) + "b.png"))
       a\nb.png
     """
-    text = os.fspath(path).encode("utf-8", "surrogateescape")
-    letters = text.decode("utf-8", "backslashreplace")
     return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in letters
+        letter if letter.isprintable() else _escaped(letter)
+        for letter in encodable(os.fspath(path))
     )
+
+
+def encodable(text: str) -> str:
+    r"""A text that can be written, with escapes for what is no character.
+
+    Example:
+      >>> print(encodable("caf" + chr(0xDCE9) + chr(0xD800)))
+      caf\xe9\ud800
+    """
+    whole = re.sub(_NO_BYTE, lambda found: _escaped(found[0]), text)
+    return whole.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _escaped(letter: str) -> str:
+    """A letter as Python writes it."""
+    return letter.encode("unicode_escape").decode()
 
 
 def _expand(place: Path) -> Iterator[Path | Problem]:

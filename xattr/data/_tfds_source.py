@@ -3,8 +3,9 @@
 import os
 from typing import Any
 
+from xattr.data._fingerprint import digest
 from xattr.data._grain_source import as_record
-from xattr.data._record import Record, digest
+from xattr.data._record import Record
 
 
 class TFDSSource:
