@@ -33,17 +33,24 @@ NUMBERS = "EIO ESTALE ENOTCONN EMFILE ENFILE ENOMEM ETIMEDOUT ENODEV EHOSTDOWN".
 
 
 class Failing:
-    """Four records of which the third raises, for some attempts or for all."""
+    """Four records of which the third raises, for some attempts or for all.
 
-    def __init__(self, error: Exception, attempts: int = 99) -> None:
-        self.error, self.attempts = error, attempts
+    From then on the others raise as well, unless it is alone.
+    """
+
+    def __init__(
+        self, error: Exception, attempts: int = 99, alone: bool = False
+    ) -> None:
+        self.error, self.attempts, self.alone = error, attempts, alone
+        self.begun = False
 
     def __len__(self) -> int:
         return 4
 
     def __getitem__(self, index: int) -> np.ndarray:
-        if index == 2 and self.attempts:
-            self.attempts -= 1
+        self.begun |= index == 2
+        if self.begun and self.attempts and (index == 2 or not self.alone):
+            self.attempts -= index == 2
             raise self.error
         return PIXELS
 
@@ -105,7 +112,7 @@ def test_kinds_of_trouble(error, number):
 )
 def test_what_is_no_trouble(error, impatient):
     assert trouble_of(error) == ""
-    told = reasons(GrainSource(Failing(error)))
+    told = reasons(GrainSource(Failing(error, alone=True)))
     assert [bool(reason) for reason in told] == [False, False, True, False]
 
 
@@ -124,7 +131,33 @@ def test_the_stream_ends_where_the_trouble_is(num_workers):
     assert list(tiles) == []
 
 
-@pytest.mark.parametrize(("attempts", "is_lost"), [(2, False), (3, True)])
+def test_what_was_lost_can_be_told_to_another_process():
+    lost = SourceLost("a.png", "cat", "odd")
+    again = pickle.loads(pickle.dumps(lost))
+    assert (again.name, again.label, again.trouble) == ("a.png", "cat", "odd")
+    assert str(again) == str(lost)
+
+
+def test_trouble_with_one_record_alone_is_a_reason(impatient):
+    source = GrainSource(Failing(OSError(errno.EIO, "odd"), alone=True))
+    assert reasons(source) == [
+        "",
+        "",
+        f"reading it failed ({os.strerror(errno.EIO)})",
+        "",
+    ]
+
+
+def test_a_file_that_is_gone_alone_is_a_reason(tmp_path, impatient):
+    source = FileSource([fill(tmp_path / "photos")])
+    (tmp_path / "photos/2.png").unlink()
+    slots = [slot for tile in stream(source) for slot in tile.records]
+    assert slots[2].name == "2.png"
+    assert slots[2].reason == f"reading it failed ({os.strerror(errno.ENOENT)})"
+    assert [bool(slot.reason) for slot in slots] == [False, False, True, False]
+
+
+@pytest.mark.parametrize(("attempts", "is_lost"), [(2, False), (99, True)])
 def test_trouble_that_passes_is_none(attempts, is_lost, impatient):
     source = GrainSource(Failing(MemoryError(), attempts))
     if is_lost:

@@ -5,10 +5,12 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 import xattr
 from tests.run.conftest import Noise, digests, noise, plan, run
 from xattr.cli.methods import METHODS
+from xattr.data import FileSource, SourceLost
 from xattr.run import Computation, Place, RunMismatch, Share, execute, open_run
 
 
@@ -436,3 +438,23 @@ def test_a_wrong_call_writes_nothing(tmp_path):
         plan(tile_size=24)
     with pytest.raises(ValueError, match="`num_perturbation`=3 must divide the 2"):
         Computation(plan(), jax.devices()[:2], num_perturbation=3)
+
+
+def test_a_source_that_is_lost_ends_the_run_and_it_goes_on(tmp_path):
+    photos, gone = tmp_path / "photos", tmp_path / "gone"
+    photos.mkdir()
+    for index in range(60):
+        image = Image.fromarray(Noise(60)[index]["image"])
+        image.save(photos / f"{index:02d}.png")
+
+    def lose(progress):
+        if progress.computed >= 16 and photos.exists():
+            photos.rename(gone)
+
+    with pytest.raises(SourceLost, match="the run can be gone on with"):
+        run(tmp_path / "a", plan(), FileSource([photos]), report=lose)
+    gone.rename(photos)
+    run(tmp_path / "a", plan(), FileSource([photos]))
+    run(tmp_path / "b", plan(), FileSource([photos]))
+    assert open_run(tmp_path / "a").statuses() == {"ok": 60}
+    assert digests(tmp_path / "a") == digests(tmp_path / "b")

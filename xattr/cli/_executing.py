@@ -60,6 +60,7 @@ def execute_run(
       typer.Exit: if the call was wrong; it has been said.
       Exception: an error of the program, after it was said how far the run came.
     """
+    from xattr.data import SourceLost
     from xattr.run import Progress, RunLocked, Share, execute
 
     share = share or Share()
@@ -104,6 +105,8 @@ def execute_run(
         except Exception as error:
             if not last.total and isinstance(error, WRONG):
                 fail(for_command_line(error, plan.pretrained.name))
+            if isinstance(error, SourceLost):
+                return settle(str(error).removesuffix("."), BROKEN)
             if isinstance(error, OSError):
                 why = error.strerror or error
                 return settle(f"Writing to {place} failed ({why})", BROKEN)

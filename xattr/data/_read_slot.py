@@ -11,7 +11,7 @@ import numpy as np
 from xattr.data._read import UnreadableImage
 from xattr.data._record import Record, Source, pixels_of
 from xattr.data._sources import display_name, encodable
-from xattr.data._trouble import SourceLost, lost_at, trouble_of
+from xattr.data._trouble import SourceLost, trouble_of
 
 Transform = Callable[[np.ndarray], np.ndarray]
 
@@ -59,8 +59,21 @@ class Read(NamedTuple):
             time.sleep(pause)
         try:
             return self._attempt(index)
-        except SourceLost as lost:  # to be raised in the order of records
-            return lost
+        except SourceLost as lost:
+            if not any(map(self._is_there, (index - 1, index + 1))):
+                return lost  # to be raised in the order of records
+            reason = f"reading it failed ({lost.trouble})"
+            return Slot(index, lost.name, lost.label, reason), None
+
+    def _is_there(self, index: int) -> bool:
+        """Whether a record can be read, even if it is damaged."""
+        if not 0 <= index < len(self.source):
+            return False
+        try:
+            self._attempt(index)
+        except SourceLost:
+            return False
+        return True
 
     def _attempt(self, index: int) -> tuple[Slot, bytes | None]:
         """Read one record, once."""
@@ -69,28 +82,28 @@ class Read(NamedTuple):
             record = self.source[index]
             name, label = display_name(str(record.name)), encodable(str(record.label))
         except Exception as error:  # one odd record must not end a run of thousands
-            _raise_if_trouble(error, name)
+            _raise_if_trouble(error, name, label)
             reason = encodable(f"reading it failed ({_told(error)})")
             return Slot(index, name, "", reason), None
-        pixels = self._pixels(record, name)
+        pixels = self._pixels(record, name, label)
         if isinstance(pixels, str):
             return Slot(index, name, label, encodable(pixels)), None
         # As bytes, since arrays would travel in shared memory, which is scarce in
         # containers and left behind by processes that are killed.
         return Slot(index, name, label, ""), pixels.tobytes()
 
-    def _pixels(self, record: Record, name: str) -> np.ndarray | str:
+    def _pixels(self, record: Record, name: str, label: str) -> np.ndarray | str:
         """Transformed pixels, or the reason why there are none."""
         try:
             image = pixels_of(record)
         except UnreadableImage as error:
             if error.trouble:
-                raise lost_at(name, error.trouble) from error
+                raise SourceLost(name, label, error.trouble) from error
             return error.reason
         try:
             pixels = np.asarray(self.transform(image))
         except Exception as error:
-            _raise_if_trouble(error, name)
+            _raise_if_trouble(error, name, label)
             return f"preprocessing failed ({_told(error)})"
         if pixels.dtype != np.uint8 or pixels.shape != (self.size, self.size, 3):
             return (
@@ -106,7 +119,7 @@ def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(text).split())[:200]}"
 
 
-def _raise_if_trouble(error: Exception, name: str) -> None:
+def _raise_if_trouble(error: Exception, name: str, label: str) -> None:
     """End the run where the machine is what failed."""
     if trouble := trouble_of(error):
-        raise lost_at(name, trouble) from error
+        raise SourceLost(name, label, trouble) from error

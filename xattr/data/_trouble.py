@@ -22,7 +22,30 @@ _KINDS = {
 
 
 class SourceLost(OSError):
-    """A data set that cannot be read any more; what was read so far holds."""
+    """A data set that cannot be read any more; what was read so far holds.
+
+    Attributes:
+      name: the record at which it was noticed.
+      label: its label.
+      trouble: what ails the machine, in the system's words.
+
+    Example:
+      >>> print(SourceLost("cat/a.png", "cat", "Input/output error"))
+      The data set cannot be read any more: 'cat/a.png' failed (Input/output error). \
+It is not counted as read; when the data set is back, the run can be gone on with.
+    """
+
+    def __init__(self, name: str, label: str, trouble: str) -> None:
+        super().__init__(
+            f"The data set cannot be read any more: '{name}' failed ({trouble}). It "
+            "is not counted as read; when the data set is back, the run can be gone "
+            "on with."
+        )
+        self.name, self.label, self.trouble = name, label, trouble
+
+    def __reduce__(self) -> tuple[type["SourceLost"], tuple[str, str, str]]:
+        """As processes send it to each other."""
+        return type(self), (self.name, self.label, self.trouble)
 
 
 def trouble_of(error: Exception) -> str:
@@ -39,17 +62,3 @@ def trouble_of(error: Exception) -> str:
         if isinstance(error, kind):
             number = number or usual
     return os.strerror(number) if number and number in _NUMBERS else ""
-
-
-def lost_at(name: str, trouble: str) -> SourceLost:
-    """The exception that ends a run at a record.
-
-    Example:
-      >>> print(lost_at("cat/a.png", "Input/output error"))
-      The data set cannot be read any more: 'cat/a.png' failed (Input/output error). \
-It is not counted as read; when the data set is back, the run can be gone on with.
-    """
-    return SourceLost(
-        f"The data set cannot be read any more: '{name}' failed ({trouble}). It is not "
-        "counted as read; when the data set is back, the run can be gone on with."
-    )
