@@ -1,6 +1,6 @@
 """A process of the run that `run.py` kills; every tile that is computed is a line.
 
-    python experiments/kills/worker.py STORE LOG COUNT SHARE IMAGES...
+python experiments/kills/worker.py STORE LOG COUNT SHARE IMAGES...
 """
 
 import os

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.conftest import network
 from xattr.cli.methods import METHODS
-from xattr.data import GrainSource
+from xattr.data import GrainSource, Source
 from xattr.run import Place, Plan, execute
 
 
@@ -43,7 +43,7 @@ def plan(*methods: str, **settings) -> Plan:
     )
 
 
-def run(folder: Path, wanted: Plan, source: GrainSource, **options):
+def run(folder: Path, wanted: Plan, source: Source, **options):
     """Compute a whole run into a folder."""
     return execute(wanted, source, Place(folder), **options)
 
