@@ -7,7 +7,7 @@ instant (SIGKILL), begun again, … until it ends; then another run is begun, un
 were 50 kills. Every third run is of two processes, of which one or both are killed.
 Required: every run ends; its files have the bytes of a run that was never killed; of
 what a killed process had computed, at most one tile is computed again.
-15 minutes on two cores of an AMD EPYC.
+A quarter of an hour on two cores of an AMD EPYC.
 """
 
 import argparse
