@@ -2,10 +2,11 @@
 
     .venv/bin/python -m benchmarks.run_speed --data DIR
 
-Hardware: 2 cores with nothing else running on them. Time: about 3 minutes.
+Hardware: 2 cores with nothing else running on them. Time: about 5 minutes.
 Expected: at least 0.9. Grad-CAM with the bundled MobileNetV2, in tiles of 8: records
 per second of a run over the photographs of an archive, into a store on disk, over those
-of the bare jitted method on one batch in memory. Compilation is left out on both sides.
+of the bare jitted method on one batch in memory. Compilation is left out on both sides;
+the photographs come three times over, so that what a run does once is a small part.
 The two take turns; the figure is the median of the ratios.
 """
 
@@ -20,20 +21,35 @@ import numpy as np
 import xattr
 from benchmarks import _report
 from xattr.cli.methods import METHODS
-from xattr.data import open_source, pixels_of
+from xattr.data import Record, Source, open_source, pixels_of
 from xattr.models import load
 from xattr.run import Computation, Place, Plan, execute
 
 NAME, CLAIM = "run_speed", "a run reaches 0.9 of the records per second of the method"
-TILE = 8
+TILE, TIMES = 8, 3
+
+
+class Repeated:
+    """The records of a source several times over, so that beginning is a small part."""
+
+    def __init__(self, source: Source, times: int) -> None:
+        self._source, self._times = source, times
+        self.describe, self.fingerprint = source.describe, source.fingerprint
+
+    def __len__(self) -> int:
+        return len(self._source) * self._times
+
+    def __getitem__(self, index: int) -> Record:
+        return self._source[index % len(self._source)]
 
 
 def main() -> int:
     parser = _report.arguments(__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=0)
     options = parser.parse_args()
-    source = open_source([str(options.data / "imagenet_sample" / "images.tar")])
+    archive = open_source([str(options.data / "imagenet_sample" / "images.tar")])
+    source = Repeated(archive, TIMES)
     count = len(source)
     pretrained = load("mobilenet_v2")
     rows = {"grad_cam": METHODS["grad_cam"]}

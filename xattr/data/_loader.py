@@ -137,7 +137,7 @@ def _import_grain() -> Any:
         from absl import flags
     except ImportError as error:
         raise ImportError(
-            "Runs over data sets need grain: `pip install 'xattr-jax[run]'`."
+            "Runs over data sets need grain: `pip install grain`."
         ) from error
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
