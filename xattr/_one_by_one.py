@@ -12,8 +12,8 @@ def one_by_one(function: Callable[..., Any], *arrays: Array) -> Any:
 
     There a batched call of LAPACK divides its work among the threads of the pool that
     it runs on itself, and waits for them: two calls at once, on two cores, wait for
-    each other forever. A call for one matrix waits for none. A batch that is spread over
-    an explicit axis of a mesh stays whole, since no loop can go through it.
+    each other forever. A call for one matrix waits for none. A batch that is spread
+    over an explicit axis of a mesh stays whole, since no loop can go through it.
     """
     if any(map(_is_spread, arrays)):
         return function(*arrays)

@@ -233,7 +233,7 @@ def test_workers_and_tiles_are_checked_at_the_call():
 
 def test_without_grain_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "grain", None)
-    with pytest.raises(ImportError, match=r"pip install 'xattr-jax\[run\]'"):
+    with pytest.raises(ImportError, match=r"pip install grain"):
         load(0)
 
 
