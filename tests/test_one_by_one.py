@@ -54,4 +54,5 @@ def test_on_a_cpu_no_call_is_for_a_batch():
 
 @pytest.mark.slow
 def test_many_at_once_end():
-    subprocess.run([sys.executable, "-c", SCRIPT], check=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", SCRIPT], timeout=300)
+    assert done.returncode == 0

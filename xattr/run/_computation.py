@@ -22,8 +22,8 @@ from xattr.run._plan import Plan
 
 TOP = 3
 
-# YNNPACK divides reductions among as many threads as there are cores or simulated
-# devices, and their last bits depend on it. Convolutions and products do not.
+# YNNPACK divides reductions and products among as many threads as there are cores or
+# simulated devices, and their last bits depend on it; those of convolutions do not.
 _ON_CPU = {
     "xla_cpu_experimental_ynn_fusion_type": (
         "LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"
@@ -119,7 +119,7 @@ class Computation:
         targets: np.ndarray,
         prepared: Results,
     ) -> Results:
-        """A method's maps of any number of records, on the first device."""
+        """A method's maps of any number of records, the same on every device."""
         with self._compiling():
             return self._alone[name](self._model, pixels, index, targets, prepared)
 
@@ -134,7 +134,7 @@ class Computation:
         Raises:
           TypeError: as the methods.
           ValueError: as the methods, such as if there is no such site; or if the model
-        has another number of outputs than classes.
+            has another number of outputs than classes.
         """
         self._check_classes()
         found = []

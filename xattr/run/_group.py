@@ -32,7 +32,7 @@ class Group(NamedTuple):
     Attributes:
       tiles: fewer than the mesh holds where tiles run out.
       reasons: why records give nothing, by place in the group and in the tile.
-      targets: the classes that labels name, on the devices.
+      targets: the classes that labels name, for every place of the mesh.
       predicted: what the model says, on the devices; None if no record gave an image,
         why not if it failed.
       maps: by method, what was begun, or why it could not be.
