@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from xattr.data import Source
-from xattr.run._computation import Computation, compiler
+from xattr.run._compiler import compiler
+from xattr.run._computation import Computation
 from xattr.run._layout import ROWS, RUN, SHARD, STAGED, to_json
 from xattr.run._place import Place
 from xattr.run._plan import differences
@@ -32,11 +33,16 @@ def open_manifest(
       RunMismatch: if the store holds another run, and says what differs; or results
         of which nothing tells what they are.
     """
+    compiled = compiler(
+        computation.device,
+        chunk_memory=computation.plan.chunk_memory,
+        num_perturbation=computation.num_perturbation,
+    )
     new = {
         "format": FORMAT,
         "run": computation.plan.identity()
         | {"records": {"count": len(source), "fingerprint": source.fingerprint()}}
-        | {"shard_size": SHARD, "compiler": compiler(computation)},
+        | {"shard_size": SHARD, "compiler": compiled},
         "about": dict(about),
     }
     content, state = place.read_with_state(RUN)

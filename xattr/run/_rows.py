@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xattr.images import STATUSES
-from xattr.run._computation import TOP
+from xattr.run._tile import TOP
 
 if TYPE_CHECKING:
     import pyarrow as pa
