@@ -20,7 +20,9 @@ def model():
     return tiny_convnet(jax.random.key(1), smooth=False)
 
 
-@pytest.fixture(params=CASES.values(), ids=list(CASES))
+# Of the module's scope, so that all tests of one method come together, and most of the
+# programs that they run are compiled once.
+@pytest.fixture(scope="module", params=CASES.values(), ids=list(CASES))
 def case(request):
     return request.param
 
@@ -40,6 +42,7 @@ def test_shape_and_type(case, model):
         assert maps.shape in ((3, *SHAPE), (3, *SHAPE[:2], 1))
 
 
+@pytest.mark.slow
 def test_same_under_jit(case, model):
     testing.assert_same_under_jit(
         case.method, model, images(2), TARGETS[:2], key=key_for(case)
@@ -129,7 +132,15 @@ def test_one_trace_under_the_callers_jit(case, model):
 
     traced = jax.jit(chex.assert_max_traces(1)(call))
     for seed in (0, 1):
-        traced(model, images(2, seed=seed), TARGETS[:2] + seed, key=key_for(case, seed))
+        batch, targets, key = (
+            images(2, seed=seed),
+            TARGETS[:2] + seed,
+            key_for(case, seed),
+        )
+        expected = case.method(model, batch, targets, key=key)
+        scale = float(jnp.abs(expected).max())
+        found = traced(model, batch, targets, key=key)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * scale)
 
 
 def test_keeps_the_type_of_its_images(case):
