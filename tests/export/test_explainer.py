@@ -50,7 +50,10 @@ assert not any(name.split(".")[0] == "xattr" for name in sys.modules)
     "method",
     [
         functools.partial(xattr.grad_cam, site="features/12"),
-        functools.partial(xattr.integrated_gradients, num_steps=4),
+        pytest.param(
+            functools.partial(xattr.integrated_gradients, num_steps=4),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["grad_cam", "integrated_gradients"],
 )

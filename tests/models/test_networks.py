@@ -39,7 +39,18 @@ def abstract(name, **kwargs):
     return nnx.eval_shape(lambda: PRESETS[name].build(**kwargs, rngs=nnx.Rngs(0)))
 
 
-@pytest.mark.parametrize("name", PARAMETERS)
+# The same blocks as in another of these, more of them.
+DEEPER = ("resnet34", "resnet101", "resnet152", "vgg13", "vgg13_bn", "vgg19_bn")
+DEEPER += ("cifar10_resnet56",)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in DEEPER else ())
+        for name in PARAMETERS
+    ],
+)
 def test_number_of_parameters(name):
     parameters = jax.tree.leaves(nnx.state(abstract(name), nnx.Param))
     assert sum(leaf.size for leaf in parameters) == PARAMETERS[name]

@@ -1,5 +1,8 @@
 """Extremal perturbation with loops, its derivatives written by hand."""
 
+import functools
+import math
+
 import numpy as np
 
 from tests.oracles.network import Network, blur
@@ -58,26 +61,30 @@ def smooth_mask(
     rows, columns = (cell_size * (n - 1) + 2 * margin + 1 for n in heights.shape)
     frame = np.zeros((rows, columns))
     derivative = np.zeros((rows, columns, *heights.shape))
+    known = {at: float(value) for at, value in np.ndenumerate(heights)}
     for y in range(rows):
         for x in range(columns):
             v, u = y - margin, x - margin
             bumps = {}
             for i in range(v // cell_size - near, v // cell_size + near + 1):
                 for j in range(u // cell_size - near, u // cell_size + near + 1):
-                    z = np.hypot(v - cell_size * i, u - cell_size * j) / reach
-                    kernel = np.exp(-2 * max(z - 0.5, 0) ** 2)
-                    there = 0 <= i < heights.shape[0] and 0 <= j < heights.shape[1]
-                    bumps[i, j] = (kernel, heights[i, j] * kernel if there else 0.0)
-            total = sum(np.exp(20 * value) for _, value in bumps.values())
-            frame[y, x] = (
-                sum(value * np.exp(20 * value) for _, value in bumps.values()) / total
-            )
+                    kernel = bump(v - cell_size * i, u - cell_size * j, reach)
+                    bumps[i, j] = (kernel, known.get((i, j), 0.0) * kernel)
+            weights = {at: math.exp(20 * value) for at, (_, value) in bumps.items()}
+            total = sum(weights.values())
+            soft = sum(weights[at] * value for at, (_, value) in bumps.items()) / total
+            frame[y, x] = soft
             for (i, j), (kernel, value) in bumps.items():
-                if 0 <= i < heights.shape[0] and 0 <= j < heights.shape[1]:
-                    share = np.exp(20 * value) / total
-                    slope = share * (1 + 20 * (value - frame[y, x]))
+                if (i, j) in known:
+                    slope = weights[i, j] / total * (1 + 20 * (value - soft))
                     derivative[y, x, i, j] = kernel * slope
     return frame, derivative, (margin, margin)
+
+
+@functools.cache
+def bump(down: int, right: int, reach: int) -> float:
+    """What a cell so far away shows of itself."""
+    return math.exp(-2 * max(math.hypot(down, right) / reach - 0.5, 0) ** 2)
 
 
 def largest(frame: np.ndarray, count: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import xattr
 from xattr import models
+from xattr.models._presets import PRESETS
 from xattr.program import Boxes, local_savings, rewrite
 
 ARCHITECTURES = ["cifar10_resnet20"]
@@ -339,7 +340,7 @@ def test_receptive_field_is_where_the_gradient_is(names, unit):
 
 
 def test_receptive_field_of_vgg():
-    model = xattr.from_nnx(models.untrained("vgg16"))
+    model = xattr.from_nnx(PRESETS["vgg16"].abstract(3))
     images: Any = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
     relus = [
         s
