@@ -9,11 +9,23 @@ from tests.oracles.perturbations_rise import rise as oracle
 from xattr.images import grid_masks
 
 
+def drawn(key, num, size, **options):
+    """The masks that are drawn for an image with this key."""
+
+    @jax.jit
+    def draw(key):
+        own = jax.vmap(lambda s: jax.random.fold_in(key, s))(jnp.arange(num))
+        return grid_masks(own, size, **options)
+
+    return np.asarray(draw(key))
+
+
 @pytest.mark.parametrize("resize", ["mirrored", "bilinear", "nearest"])
 def test_it_is_the_loop_over_its_masks(key, resize):
     options = {"grid": 3, "keep": 0.4, "resize": resize}
     with jax.enable_x64(True):
         model = networks.tiny_convnet(key, dtype=jnp.float64)
+        evaluate = jax.jit(lambda x: model(x))
         x = networks.images(2, dtype=jnp.float64)
         fill = 0.1 * networks.images(2, seed=1, dtype=jnp.float64)
         keys = jax.random.split(jax.random.key(5), 2)
@@ -24,11 +36,10 @@ def test_it_is_the_loop_over_its_masks(key, resize):
         for n, target in enumerate([1, 3]):
 
             def score(pixels, target=target):
-                z = np.exp(np.asarray(model(jnp.asarray(pixels)[None])[0]))
+                z = np.exp(np.asarray(evaluate(pixels[None])[0]))
                 return z[target] / z.sum()
 
-            own = jax.vmap(lambda s, n=n: jax.random.fold_in(keys[n], s))(jnp.arange(9))
-            masks = np.asarray(grid_masks(own, (12, 12), **options))
+            masks = drawn(keys[n], 9, (12, 12), **options)
             expected = oracle(score, np.array(x[n]), masks, np.array(fill[n]), 0.4)
             np.testing.assert_allclose(found[n, ..., 0], expected, rtol=1e-9)
 
@@ -51,8 +62,7 @@ def test_a_constant_score_gives_the_share_of_masks_that_show_a_pixel(key):
 
     options = {"num_masks": 6, "grid": 2, "score": xattr.logit}
     found = xattr.rise(model, jnp.ones((1, 6, 6, 1)), **options, key=key[None])
-    own = jax.vmap(lambda s: jax.random.fold_in(key, s))(jnp.arange(6))
-    expected = 2 * grid_masks(own, (6, 6), grid=2).mean(0) / 0.5
+    expected = 2 * drawn(key, 6, (6, 6), grid=2).mean(0) / 0.5
     np.testing.assert_allclose(found[0, ..., 0], expected, rtol=1e-5)
 
 

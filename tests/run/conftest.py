@@ -10,7 +10,7 @@ import pytest
 from tests.cli.conftest import network
 from xattr.cli.methods import METHODS
 from xattr.data import GrainSource, Source
-from xattr.run import Place, Plan, execute
+from xattr.run import Computation, Place, Plan, execute
 
 
 class Noise:
@@ -35,8 +35,18 @@ def noise(count: int, bad: tuple[int, ...] = ()) -> GrainSource:
     return GrainSource(Noise(count, bad))
 
 
+_USUAL: dict[tuple[str, ...], Plan] = {}
+_COMPUTATIONS: dict[tuple[str, ...], Computation] = {}
+
+
 def plan(*methods: str, **settings) -> Plan:
-    """A plan for the small network."""
+    """A plan for the small network; without settings, the same each time."""
+    if settings:
+        return _plan(methods, settings)
+    return _USUAL.setdefault(methods, _plan(methods, settings))
+
+
+def _plan(methods: tuple[str, ...], settings: dict[str, Any]) -> Plan:
     rows = {name: METHODS[name] for name in methods or ("grad_cam", "gradient")}
     return Plan(
         cast(Any, network()), rows, site="relu:1", **{"tile_size": 8, **settings}
@@ -44,7 +54,12 @@ def plan(*methods: str, **settings) -> Plan:
 
 
 def run(folder: Path, wanted: Plan, source: Source, **options):
-    """Compute a whole run into a folder."""
+    """Compute a whole run into a folder; usual plans are compiled once for all."""
+    for methods, usual in _USUAL.items():
+        if wanted is usual and "computation" not in options:
+            if methods not in _COMPUTATIONS:
+                _COMPUTATIONS[methods] = Computation(usual)
+            options["computation"] = _COMPUTATIONS[methods]
     return execute(wanted, source, Place(folder), **options)
 
 

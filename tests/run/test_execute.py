@@ -62,16 +62,23 @@ def test_bytes_depend_on_neither_devices_nor_shares(tmp_path, num_devices):
     assert digests(tmp_path / "parts") == digests(tmp_path / "whole")
 
 
-def test_perturbations_may_be_divided_among_devices(tmp_path):
-    wanted, source = plan("rise", "occlusion", "integrated_gradients"), noise(10)
-    wanted = replace(
-        wanted,
-        options={
-            "rise": {"num_masks": 33},
-            "integrated_gradients": {"num_steps": 9},
-            "occlusion": {"window": 5, "stride": 3},
-        },
-    )
+FEW = {
+    "rise": {"num_masks": 33},
+    "integrated_gradients": {"num_steps": 9},
+    "occlusion": {"window": 5, "stride": 3},
+}
+
+
+@pytest.mark.parametrize(
+    "methods",
+    [
+        ("rise", "occlusion"),
+        pytest.param(("integrated_gradients",), marks=pytest.mark.slow),
+    ],
+)
+def test_perturbations_may_be_divided_among_devices(tmp_path, methods):
+    options = {name: FEW[name] for name in methods}
+    wanted, source = plan(*methods, options=options), noise(10)
     run(tmp_path / "one", wanted, source, computation=Computation(wanted))
     two = Computation(wanted, jax.devices()[:2], num_perturbation=2)
     assert two.num_tiles == 1
@@ -368,7 +375,8 @@ def test_an_interrupted_run_goes_on(tmp_path):
     staged = left.num_staged
     assert 16 <= staged < 60
     assert not left.committed
-    progress = run(tmp_path / "a", plan(), source)
+    anew = Computation(plan())
+    progress = run(tmp_path / "a", plan(), source, computation=anew)
     assert progress.computed == 60 - staged
     run(tmp_path / "b", plan(), source)
     assert digests(tmp_path / "a") == digests(tmp_path / "b")
