@@ -56,11 +56,11 @@ def conv(x, kernel, strides=(1, 1), padding: Any = "SAME", **options):
     )
 
 
-def normal(seed, *shape):
+def normal(seed, *shape) -> Any:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def kernel(seed, rows, columns, inside, outside):
+def kernel(seed, rows, columns, inside, outside) -> Any:
     scale = np.float32((rows * columns * inside) ** -0.5)
     return scale * normal(seed, rows, columns, inside, outside)
 
