@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -16,6 +16,15 @@ import typer
 from xattr.cli._choices import choose_methods, for_command_line
 from xattr.cli._console import fail, say, show_table
 from xattr.cli._needs import check_needs, check_site
+from xattr.cli._options import (
+    AnyModel,
+    Precision,
+    Site,
+    Size,
+    Weights,
+    matmul_precision,
+    some_methods,
+)
 from xattr.cli._subject import Subject, find_subject
 
 if TYPE_CHECKING:
@@ -27,43 +36,18 @@ _HEADS += ("memory, MiB", "chunk", "compiled in, s")
 
 
 def bench(
-    model: Annotated[
-        str,
-        typer.Option(help="A network; `models` lists them. Or module:attribute."),
-    ] = "mobilenet_v2",
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            help="Its weights: safetensors or a torch state_dict. Random without."
-        ),
-    ] = None,
-    method: Annotated[
-        list[str] | None,
-        typer.Option(
-            help=f"Methods, with commas between. [default: {DEFAULT_METHODS}]",
-            show_default=False,
-        ),
-    ] = None,
-    site: Annotated[
-        str | None,
-        typer.Option(
-            help="Where CAMs read; `sites` lists them. [default: the model's]"
-        ),
-    ] = None,
+    model: AnyModel = "mobilenet_v2",
+    weights: Weights = None,
+    method: Annotated[list[str] | None, some_methods(DEFAULT_METHODS)] = None,
+    site: Site = None,
     images: Annotated[
         Path | None,
         typer.Option(help="Photographs. [default: the bundled ones]"),
     ] = None,
-    size: Annotated[
-        int | None,
-        typer.Option(min=1, help="Side of images for a model of yours. [default: 224]"),
-    ] = None,
+    size: Size = None,
     batch: Annotated[int, typer.Option(min=1, help="Images computed together.")] = 8,
     rounds: Annotated[int, typer.Option(min=1, help="Turns that each takes.")] = 5,
-    precision: Annotated[
-        Literal["default", "high", "highest"],
-        typer.Option(help="Precision of matrix products on an accelerator."),
-    ] = "default",
+    precision: Precision = "default",
     json_file: Annotated[
         Path | None, typer.Option("--json", help="File for the figures.")
     ] = None,
@@ -72,7 +56,8 @@ def bench(
 
     Everything is compiled first; then all take their turn in each round. Times are
     medians over the rounds, and so are the ratios. "memory" is what the compiler sets
-    aside for one call, "chunk" how many evaluations are held at once.
+    aside for one call, "chunk" how many evaluations are held at once. A network that
+    has no weights gets random ones.
 
     Exit code: 0 if all went well, 2 if the call was wrong.
     """
@@ -91,9 +76,7 @@ def bench(
         where = _site(site, subject, methods)
         pixels = _batch(images, subject.preprocess, batch)
         found = []
-        with jax.default_matmul_precision(
-            None if precision == "default" else precision
-        ):
+        with jax.default_matmul_precision(matmul_precision(precision)):
             for program in programs(subject.model, pixels, methods, where):
                 say(f"compiled {program.name}", error=True)
                 found.append(program)
@@ -114,18 +97,12 @@ def bench(
     say(f"{_line(settings)}; peak of the {of}: {peak / 2**20:.0f} MiB")
     say(_line(_hardware() | _versions()))
     if json_file is not None:
-        record = {
-            "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            "hardware": _hardware(),
-            "versions": _versions(),
+        figures = {
             "settings": settings,
             f"peak of the {of}, MiB": peak / 2**20,
             "rows": rows,
         }
-        try:
-            json_file.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
-        except OSError as error:
-            fail(f"`--json` {json_file} cannot be written to ({error.strerror}).")
+        _write(json_file, figures)
 
 
 def _site(site: str | None, subject: Subject, methods: Mapping[str, Any]) -> str | None:
@@ -156,6 +133,20 @@ def _batch(folder: Path | None, preprocess: "Preprocess", count: int) -> np.ndar
     if not images:
         raise ValueError(f"`--images` {folder} holds no image file.")
     return np.stack([images[k % len(images)] for k in range(count)])
+
+
+def _write(file: Path, figures: Mapping[str, Any]) -> None:
+    """The figures, and where and when they were taken."""
+    record = {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "hardware": _hardware(),
+        "versions": _versions(),
+        **figures,
+    }
+    try:
+        file.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+    except OSError as error:
+        fail(f"`--json` {file} cannot be written to ({error.strerror}).")
 
 
 def _hardware() -> dict[str, Any]:

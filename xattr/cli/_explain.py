@@ -2,13 +2,24 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from xattr.cli._choices import for_command_line
 from xattr.cli._console import LISTED, fail, say
 from xattr.cli._folder import check_folder, clear_run, is_reported
+from xattr.cli._options import (
+    Arrays,
+    Model,
+    Precision,
+    Seed,
+    Signed,
+    Site,
+    Table,
+    Weights,
+    some_methods,
+)
 from xattr.data import Problem, Source, display_name, open_source
 
 DEFAULT_METHODS = (
@@ -24,53 +35,24 @@ def explain(
             "archives; or `tfds:NAME/SPLIT`."
         ),
     ],
-    model: Annotated[
-        str, typer.Option(help="A network; `models` lists them.")
-    ] = "mobilenet_v2",
-    weights: Annotated[
-        Path | None,
-        typer.Option(help="Its weights: safetensors or a torch state_dict."),
-    ] = None,
-    method: Annotated[
-        list[str] | None,
-        typer.Option(
-            help=f"Methods, with commas between. [default: {DEFAULT_METHODS}]",
-            show_default=False,
-        ),
-    ] = None,
+    model: Model = "mobilenet_v2",
+    weights: Weights = None,
+    method: Annotated[list[str] | None, some_methods(DEFAULT_METHODS)] = None,
     target: Annotated[
         str, typer.Option(help="`predicted`, or a class's index or name.")
     ] = "predicted",
-    site: Annotated[
-        str | None,
-        typer.Option(
-            help="Where CAMs read; `sites` lists them. [default: the model's]"
-        ),
-    ] = None,
+    site: Site = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path(
         "xattr-results"
     ),
     batch_size: Annotated[
         int, typer.Option(help="Photographs computed together: 1, 2, 4, … 256.")
     ] = 8,
-    table: Annotated[
-        Literal["csv", "parquet"], typer.Option(help="Format of the predictions.")
-    ] = "csv",
-    signed: Annotated[
-        bool,
-        typer.Option("--signed/--absolute", help="What the PNG overlays show."),
-    ] = False,
-    arrays: Annotated[
-        bool, typer.Option("--arrays", help="Each map as a .npy file.")
-    ] = False,
-    precision: Annotated[
-        Literal["default", "high", "highest"],
-        typer.Option(help="Precision of matrix products on an accelerator."),
-    ] = "default",
-    seed: Annotated[
-        int,
-        typer.Option(min=0, max=2**32 - 1, help="Of methods that draw at random."),
-    ] = 0,
+    table: Table = "csv",
+    signed: Signed = False,
+    arrays: Arrays = False,
+    precision: Precision = "default",
+    seed: Seed = 0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier run's results.")
     ] = False,

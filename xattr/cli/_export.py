@@ -10,6 +10,14 @@ import typer
 from xattr.cli._choices import choose_methods, choose_target, for_command_line
 from xattr.cli._console import fail, say
 from xattr.cli._needs import check_needs, check_site
+from xattr.cli._options import (
+    Model,
+    Precision,
+    Seed,
+    Site,
+    Weights,
+    matmul_precision,
+)
 
 if TYPE_CHECKING:
     from xattr.cli.methods import MethodRow
@@ -19,19 +27,9 @@ if TYPE_CHECKING:
 def export(
     out: Annotated[Path, typer.Option(help="File to write.")],
     method: Annotated[str, typer.Option(help="One method; `methods` lists them.")],
-    model: Annotated[
-        str, typer.Option(help="A network; `models` lists them.")
-    ] = "mobilenet_v2",
-    weights: Annotated[
-        Path | None,
-        typer.Option(help="Its weights: safetensors or a torch state_dict."),
-    ] = None,
-    site: Annotated[
-        str | None,
-        typer.Option(
-            help="Where CAMs read; `sites` lists them. [default: the model's]"
-        ),
-    ] = None,
+    model: Model = "mobilenet_v2",
+    weights: Weights = None,
+    site: Site = None,
     target: Annotated[
         str,
         typer.Option(
@@ -52,14 +50,8 @@ def export(
     memory: Annotated[
         int, typer.Option(min=1, help="MiB that a chunk of evaluations may take.")
     ] = 256,
-    precision: Annotated[
-        Literal["default", "high", "highest"],
-        typer.Option(help="Precision of matrix products on an accelerator."),
-    ] = "default",
-    seed: Annotated[
-        int,
-        typer.Option(min=0, max=2**32 - 1, help="Of a method that draws at random."),
-    ] = 0,
+    precision: Precision = "default",
+    seed: Seed = 0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file.")
     ] = False,
@@ -75,20 +67,16 @@ def export(
     import jax
 
     from xattr import chunk_memory, save_explainer
-    from xattr.cli.methods import METHODS
     from xattr.models import load
 
     platforms = tuple(name.strip() for name in platform.split(",") if name.strip())
     try:
-        chosen = choose_methods([method], METHODS)
-        row = _single(chosen)
-        check_site(site, chosen)
-        check_needs(chosen)
+        row = _method(method, site)
         _check_file(out, overwrite=overwrite)
         # The forms that are fastest on a CPU are slow elsewhere.
         pretrained = load(model, weights=weights, rewrite=platforms == ("cpu",))
         where = (site or pretrained.site) if row.site else None
-        matmul = None if precision == "default" else precision
+        matmul = matmul_precision(precision)
         with chunk_memory(memory << 20), jax.default_matmul_precision(matmul):
             facts = save_explainer(
                 out,
@@ -105,10 +93,19 @@ def export(
     except (ImportError, OSError, TypeError, ValueError) as error:
         text = for_command_line(error, model)
         fail(text.replace("`platforms`=", "`--platform` "))
-    for kind in ("inputs", "outputs"):
-        for part in facts[kind]:
-            say(f"{kind[:-1]} {part['name']}: {part['dtype']}{part['shape']}")
+    _show_interface(facts)
     say(f"{out}: {out.stat().st_size / 2**20:.1f} MiB for {', '.join(platforms)}")
+
+
+def _method(name: str, site: str | None) -> "MethodRow":
+    """The method, if it can be had, fits the site and makes one program."""
+    from xattr.cli.methods import METHODS
+
+    chosen = choose_methods([name], METHODS)
+    row = _single(chosen)
+    check_site(site, chosen)
+    check_needs(chosen)
+    return row
 
 
 def _single(methods: Mapping[str, "MethodRow"]) -> "MethodRow":
@@ -126,6 +123,13 @@ def _single(methods: Mapping[str, "MethodRow"]) -> "MethodRow":
             f"`--method integrated_gradients`."
         )
     return row
+
+
+def _show_interface(facts: Mapping[str, Any]) -> None:
+    """What goes in and comes out."""
+    for kind in ("inputs", "outputs"):
+        for part in facts[kind]:
+            say(f"{kind[:-1]} {part['name']}: {part['dtype']}{part['shape']}")
 
 
 def _check_file(out: Path, *, overwrite: bool) -> None:

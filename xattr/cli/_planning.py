@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from xattr.cli._choices import choose_methods, choose_target
 from xattr.cli._needs import check_needs, check_site
+from xattr.cli._options import Precision, matmul_precision
 
 if TYPE_CHECKING:
     from xattr.run import Plan
-
-Precision = Literal["default", "high", "highest"]
 
 
 def plan_from_options(
@@ -63,7 +62,7 @@ def plan_from_options(
         site=site or pretrained.site,
         tile_size=tile_size,
         seed=seed,
-        precision=None if precision == "default" else precision,
+        precision=matmul_precision(precision),
         **settings,
     )
 

@@ -1,12 +1,13 @@
 """The command `report`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from xattr.cli._console import fail
 from xattr.cli._folder import check_report_folder
+from xattr.cli._options import Arrays, Signed, Table
 
 
 def report(
@@ -19,13 +20,8 @@ def report(
         list[str] | None,
         typer.Option(help="Where the photographs are, if they were moved."),
     ] = None,
-    table: Annotated[
-        Literal["csv", "parquet"], typer.Option(help="Format of the predictions.")
-    ] = "csv",
-    signed: Annotated[
-        bool,
-        typer.Option("--signed/--absolute", help="What the PNG overlays show."),
-    ] = False,
+    table: Table = "csv",
+    signed: Signed = False,
     overlays: Annotated[
         bool | None,
         typer.Option(
@@ -34,9 +30,7 @@ def report(
             show_default=False,
         ),
     ] = None,
-    arrays: Annotated[
-        bool, typer.Option("--arrays", help="Each map as a .npy file.")
-    ] = False,
+    arrays: Arrays = False,
 ) -> None:
     """Show a run, finished or in the making: pages, a table, figures of the whole.
 

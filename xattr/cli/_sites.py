@@ -1,28 +1,15 @@
 """The command `sites`."""
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from xattr.cli._choices import for_command_line
 from xattr.cli._console import fail, show_table
+from xattr.cli._options import AnyModel, Size, Weights
 from xattr.cli._subject import find_subject
 
 
 def sites(
-    model: Annotated[
-        str,
-        typer.Option(help="A network; `models` lists them. Or module:attribute."),
-    ] = "mobilenet_v2",
-    weights: Annotated[
-        Path | None,
-        typer.Option(help="Its weights: safetensors or a torch state_dict."),
-    ] = None,
-    size: Annotated[
-        int | None,
-        typer.Option(min=1, help="Side of images for a model of yours. [default: 224]"),
-    ] = None,
+    model: AnyModel = "mobilenet_v2",
+    weights: Weights = None,
+    size: Size = None,
 ) -> None:
     """List a network's sites: every activation that can be read, in order.
 
