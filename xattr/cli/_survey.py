@@ -117,6 +117,16 @@ def faults_of(status: str) -> dict[str, str]:
     return {method: state for method, mark, state in parts if mark}
 
 
+def is_spoiled(status: str) -> bool:
+    """Whether a record was skipped, or a map failed or is not finite.
+
+    Example:
+      >>> [is_spoiled(text) for text in ("ok", "rise: all zero", "rise: failed")]
+      [False, False, True]
+    """
+    return status == "skipped" or bool(set(faults_of(status).values()) - {"all zero"})
+
+
 def _count(found: Survey, columns: dict[str, list[Any]]) -> None:
     """Add some rows to the figures."""
     states = columns["status"]
@@ -151,14 +161,12 @@ def _count(found: Survey, columns: dict[str, list[Any]]) -> None:
 
 def _list(found: Survey, file: str, status: str, reason: str) -> None:
     """Note what is wrong with a record."""
-    faults = faults_of(status)
+    found.spoiled |= is_spoiled(status)
     if status == "skipped":
-        found.spoiled = True
         if len(found.skipped) < LISTED:
             found.skipped.append(f"{file}: {reason}")
         return
-    for method, state in faults.items():
-        found.spoiled |= state != "all zero"
+    for method, state in faults_of(status).items():
         found.num_faults += 1
         if len(found.faults) < LISTED:
             end = f"failed ({reason})" if state == "failed" else f"is {state}"
