@@ -1,5 +1,7 @@
 """A small network in place of the real ones, and a folder of photographs."""
 
+import copy
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +13,7 @@ from typer.testing import CliRunner
 
 import xattr
 from xattr.images import Preprocess
+from xattr.run import Computation, Plan
 
 CLASSES = ("tench, Tinca tinca", "Egyptian cat", "tiger cat", "crane", "crane")
 METHODS = "gradient,grad_cam,smoothgrad"
@@ -45,11 +48,28 @@ def network() -> SimpleNamespace:
     )
 
 
+NETWORK = network()
+COMPUTATIONS: dict[str, Computation] = {}
+
+
+def compiled_once(plan: Plan, devices=None, num_perturbation: int = 1) -> Computation:
+    """A plan's programs, the same for all tests that compute the same."""
+    own = copy.copy(plan.pretrained)
+    if devices is not None or own.model is not NETWORK.model:
+        return Computation(plan, devices, num_perturbation)
+    fixed = dataclasses.replace(plan, pretrained=own)
+    key = f"{fixed}, {num_perturbation}"
+    if key not in COMPUTATIONS:
+        COMPUTATIONS[key] = Computation(fixed, None, num_perturbation)
+    return COMPUTATIONS[key]
+
+
 @pytest.fixture
 def tiny(monkeypatch) -> SimpleNamespace:
-    """The command line's networks are all this one."""
-    pretrained = network()
+    """The command line's networks are all this one; its programs are compiled once."""
+    pretrained = copy.copy(NETWORK)
     monkeypatch.setattr(xattr.models, "load", lambda name, *, weights=None: pretrained)
+    monkeypatch.setattr("xattr.run.Computation", compiled_once)
     return pretrained
 
 

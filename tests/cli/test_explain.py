@@ -579,7 +579,8 @@ def test_a_method_that_cannot_be(tiny, call, photos, tmp_path, monkeypatch, kind
     def explain(*_):
         raise kind("this cannot be")
 
-    monkeypatch.setattr("xattr.run._computation._explain", explain)
+    monkeypatch.setattr("xattr.run._tile.explain", explain)
+    monkeypatch.setattr("xattr.run.Computation", Computation)
     result = call("explain", photos)
     assert result.exit_code == 2
     assert "Error: this cannot be" in result.stderr
