@@ -302,8 +302,8 @@ def checked(source: Any, rate: float, writes: dict[str, float]) -> dict[str, Any
     count, size = min(len(source), 256), pretrained.preprocess.size
     plan = Plan(pretrained, {"grad_cam": METHODS["grad_cam"]}, site=pretrained.site)
     computation = Computation(plan)
-    numbers = computation.put(np.arange(TILE, dtype=np.int32))
-    pixels = computation.put(np.zeros((TILE, size, size, 3), np.uint8))
+    numbers = computation.put([np.arange(TILE, dtype=np.int32)])
+    pixels = computation.put([np.zeros((TILE, size, size, 3), np.uint8)])
 
     def compute() -> None:  # as many as a run has in flight
         begun = [computation.compute(pixels, numbers, numbers) for _ in range(2)]

@@ -154,8 +154,8 @@ def test_a_run_goes_as_fast_as_its_pieces_say(tmp_path, method, side, bottleneck
     computation = Computation(plan)
     prepare = pretrained.preprocess.pixels
     pixels = np.stack([prepare(pixels_of(source[k])) for k in range(tile)])
-    numbers = computation.put(np.arange(tile, dtype=np.int32))
-    again = partial(computation.compute, computation.put(pixels), numbers, numbers)
+    numbers = computation.put([np.arange(tile, dtype=np.int32)])
+    again = partial(computation.compute, computation.put([pixels]), numbers, numbers)
     jax.block_until_ready(again())
 
     computing = best(lambda: jax.block_until_ready(again())) / tile
