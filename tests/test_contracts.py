@@ -167,7 +167,9 @@ def test_half_precision_is_nearly_full_precision(case):
         assert np.corrcoef(found.ravel(), wanted.ravel())[0, 1] > 0.98
 
 
-@pytest.mark.parametrize("kind", ["Auto", "Explicit"])
+@pytest.mark.parametrize(
+    "kind", ["Auto", pytest.param("Explicit", marks=pytest.mark.slow)]
+)
 def test_sharded_images_give_the_same_map(case, model, kind):
     if kind == "Explicit" and case.name in NEED_AUTOMATIC_AXES:
         pytest.skip("it gathers or slices along the batch")

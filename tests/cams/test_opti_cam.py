@@ -34,6 +34,7 @@ def masked_score(model, x, target, **settings):
     return xattr.logit(model(mask[..., None] * x), target)
 
 
+@pytest.mark.slow
 def test_more_steps_show_more_of_the_class(key):
     model, x = networks.tiny_convnet(key), networks.images(8)
     target = model(x).argmax(1)

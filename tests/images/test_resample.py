@@ -12,7 +12,7 @@ SIDES = st.integers(1, 9)
 compiled = jax.jit(resize, static_argnames=("size", "method"))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(SIDES, SIDES, SIDES, SIDES, st.integers(0, 2**31))
 def test_bilinear_is_the_oracle(i, j, h, w, seed):
     maps = np.random.default_rng(seed).normal(size=(2, i, j)).astype(np.float32)
@@ -21,7 +21,7 @@ def test_bilinear_is_the_oracle(i, j, h, w, seed):
     np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(SIDES, SIDES, SIDES, SIDES, st.integers(0, 2**31))
 def test_corners_are_aligned_as_in_linear_interpolation_between_them(i, j, h, w, seed):
     maps = np.random.default_rng(seed).normal(size=(2, i, j)).astype(np.float32)
