@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -48,14 +49,15 @@ def network() -> SimpleNamespace:
     )
 
 
-NETWORK = network()
+# Not made when this is imported: processes that join others must do so first.
+shared_network = functools.cache(network)
 COMPUTATIONS: dict[str, Computation] = {}
 
 
 def compiled_once(plan: Plan, devices=None, num_perturbation: int = 1) -> Computation:
     """A plan's programs, the same for all tests that compute the same."""
     own = copy.copy(plan.pretrained)
-    if devices is not None or own.model is not NETWORK.model:
+    if devices is not None or own.model is not shared_network().model:
         return Computation(plan, devices, num_perturbation)
     fixed = dataclasses.replace(plan, pretrained=own)
     key = f"{fixed}, {num_perturbation}"
@@ -67,7 +69,7 @@ def compiled_once(plan: Plan, devices=None, num_perturbation: int = 1) -> Comput
 @pytest.fixture
 def tiny(monkeypatch) -> SimpleNamespace:
     """The command line's networks are all this one; its programs are compiled once."""
-    pretrained = copy.copy(NETWORK)
+    pretrained = copy.copy(shared_network())
     monkeypatch.setattr(xattr.models, "load", lambda name, *, weights=None: pretrained)
     monkeypatch.setattr("xattr.run.Computation", compiled_once)
     return pretrained
