@@ -22,10 +22,11 @@ STAGES |= {"compute": "computing", "write": "writing"}
 
 
 def three(value: float) -> str:
-    """A number to three digits, thousands apart."""
+    """A number to three digits, thousands apart where there are ten of them."""
     if value >= 1000:
         digits = len(str(int(value))) - 3
-        return f"{round(value, -digits):,.0f}".replace(",", " ")
+        rounded = round(value, -digits)
+        return f"{rounded:,.0f}".replace(",", " " if rounded >= 10_000 else "")
     return f"{value:.3g}"
 
 
@@ -63,7 +64,7 @@ def rates(rows: dict[tuple[str, str, int], dict[str, Any]], accelerator: str) ->
 def costs(rows: dict[tuple[str, str, int], dict[str, Any]], accelerator: str) -> None:
     """What two data sets take on 8 and on 512 accelerators."""
     few = rows[accelerator, "Grad-CAM", 8]
-    sets = [name for name, each in few.items() if "hours" in dict_of(each)]
+    sets = [k for k, each in few.items() if isinstance(each, dict) and "hours" in each]
     print(
         "| method | ImageNet-1k | stored | a billion | stored |\n|---|---|---|---|---|"
     )
@@ -76,11 +77,6 @@ def costs(rows: dict[tuple[str, str, int], dict[str, Any]], accelerator: str) ->
             )
             cells.append(amount(many[0]["stored_bytes"] / 1e9, ("GB", "TB")))
         print(f"| {title} | {' | '.join(cells)} |")
-
-
-def dict_of(value: Any) -> dict[str, Any]:
-    """A value if it has names, else nothing."""
-    return value if isinstance(value, dict) else {}
 
 
 def main() -> None:
