@@ -212,6 +212,15 @@ def test_every_architecture(name):
     check_architecture(name, 96, (None, 5))
 
 
+@pytest.mark.slow
+def test_it_need_not_be_compiled():
+    model = network(["residual", "max pool"])
+    images = normal(2, 1, 12, 12, 3)
+    windows = sliding((12, 12), 3, 4)
+    found = xattr.local_update(model, images, windows)
+    assert_close(found, one_by_one(model, images, windows, 0.0))
+
+
 def test_windows_of_different_sizes_and_places():
     model = network(["residual", "max pool", "conv 3x3"])
     images = normal(2, 1, 12, 12, 3)
