@@ -20,6 +20,10 @@ SMALL: dict[str, dict[str, Any]] = {
     "guided_integrated_gradients": {"num_steps": 12},
     "blur_integrated_gradients": {"num_steps": 6, "max_stddev": 4.0},
     "xrai": {"num_steps": 4},
+    # Below the last ReLU, above which this network is linear.
+    "conductance": {"num_steps": 4, "site": "conv:1"},
+    "internal_influence": {"num_steps": 4, "site": "conv:1"},
+    "layer_integrated_gradients": {"num_steps": 4, "site": "conv:1"},
     "integrated_grad_cam": {"num_steps": 5},
     "opti_cam": {"num_steps": 3},
     "extremal_perturbation": {"num_steps": 4, "cell_size": 3, "reach": 4},

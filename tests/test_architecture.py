@@ -13,7 +13,14 @@ from xattr.cli.methods import METHODS
 
 ROOT = Path(xattr.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-METHOD_PACKAGES = {"gradients", "paths", "cams", "perturbations", "combinators"}
+METHOD_PACKAGES = {
+    "gradients",
+    "paths",
+    "relevance",
+    "cams",
+    "perturbations",
+    "combinators",
+}
 
 
 def imports(path):
@@ -84,6 +91,7 @@ def test_every_method_is_in_the_table():
 
 # They answer other questions than "a map per image", so they are no rows.
 NOT_SINGLE_MAPS = {
+    "full_gradients",
     "gradient_cams",
     "local_update",
     "occlusion_map",

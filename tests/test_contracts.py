@@ -236,6 +236,7 @@ TAKE_ONE_STEP_AT_A_TIME = {
     "shapley_cam",
     "opti_cam",
     "guided_integrated_gradients",
+    "full_grad",
     "extremal_perturbation",
 }
 
@@ -245,6 +246,8 @@ NEED_AUTOMATIC_AXES = {
     "blur_integrated_gradients",
     "guided_integrated_gradients",
     "xrai",
+    "layer_integrated_gradients",
+    "full_grad",
     "cam",
     "grad_cam",
     "shapley_cam",

@@ -25,9 +25,11 @@ _NAMES = {
     "margin": "_scores",
     "finer": "_scores",
     "rest": "_scores",
+    "unit": "_scores",
     "segment": "_scores",
     "box": "_scores",
     "Site": "program",
+    "at_site": "program",
     "sites": "program",
     "receptive_field": "program",
     "record": "program",
@@ -44,6 +46,11 @@ _NAMES = {
     "guided_integrated_gradients": "paths",
     "integrated_gradients": "paths",
     "xrai": "paths",
+    "conductance": "paths",
+    "internal_influence": "paths",
+    "layer_integrated_gradients": "paths",
+    "full_grad": "relevance",
+    "full_gradients": "relevance",
     "ablation_cam": "cams",
     "cam": "cams",
     "eigen_cam": "cams",
@@ -100,7 +107,16 @@ if TYPE_CHECKING:
     from xattr import data, images, models, program, render, run, testing
     from xattr._budget import chunk_memory
     from xattr._model import Model, from_function, from_linen, from_nnx
-    from xattr._scores import box, finer, logit, margin, probability, rest, segment
+    from xattr._scores import (
+        box,
+        finer,
+        logit,
+        margin,
+        probability,
+        rest,
+        segment,
+        unit,
+    )
     from xattr.cams import (
         ablation_cam,
         cam,
@@ -132,9 +148,12 @@ if TYPE_CHECKING:
     from xattr.gradients import gradient, input_x_gradient
     from xattr.paths import (
         blur_integrated_gradients,
+        conductance,
         expected_gradients,
         guided_integrated_gradients,
         integrated_gradients,
+        internal_influence,
+        layer_integrated_gradients,
         xrai,
     )
     from xattr.perturbations import (
@@ -153,5 +172,6 @@ if TYPE_CHECKING:
         shapley_sampling,
         sobol,
     )
-    from xattr.program import Site, edit, receptive_field, record, sites
+    from xattr.program import Site, at_site, edit, receptive_field, record, sites
+    from xattr.relevance import full_grad, full_gradients
     from xattr.run import open_run

@@ -157,6 +157,42 @@ def segment(
     return (chosen * region).sum(axis=(1, 2))
 
 
+def unit(
+    outputs: Float[Array, "n *axes"], targets: Int[Array, " n"] | Int[Array, "n r"]
+) -> Float[Array, " n"]:
+    """Activation of one unit, for models whose outputs are those of a site.
+
+    Args:
+      outputs: activations with the channels last, as of `xattr.at_site(model, site)`.
+      targets: channel indices, for the mean of the channel over its positions; or a row
+        of indices each, one per axis of the outputs after the first. One that is out of
+        range gives not a number.
+
+    Example:
+      >>> outputs = jnp.arange(8.0).reshape(1, 2, 2, 2)
+      >>> unit(outputs, jnp.array([1]))
+      Array([4.], dtype=float32)
+      >>> unit(outputs, jnp.array([[1, 0, 1]]))
+      Array([5.], dtype=float32)
+    """
+    n, *sizes = outputs.shape
+    if targets.ndim == 1:
+        positions = tuple(range(1, outputs.ndim - 1))
+        return _of_class(outputs.mean(positions), targets)
+    if targets.shape[1] != len(sizes):
+        raise ValueError(
+            f"`targets` has shape {targets.shape} for outputs of shape "
+            f"{outputs.shape}; it must be one channel per image, or a row of "
+            f"{len(sizes)} indices for each."
+        )
+    index = jnp.zeros(n, targets.dtype)
+    inside = jnp.ones(n, bool)
+    for place, size in enumerate(sizes):
+        inside &= (targets[:, place] >= 0) & (targets[:, place] < size)
+        index = index * size + targets[:, place]
+    return _of_class(outputs.reshape(n, -1), jnp.where(inside, index, -1))
+
+
 def box(
     outputs: tuple[Float[Array, "n m 4"], Float[Array, "n m k"]],
     targets: tuple[Int[Array, " n"], Float[Array, "n 4"]],

@@ -22,7 +22,7 @@ class MethodRow:
 
     Attributes:
       name: how it is asked for.
-      family: where it belongs: gradients, paths, cams, perturbations.
+      family: where it belongs: gradients, paths, relevance, cams, perturbations.
       method: the method, its hyperparameters at their defaults, or at smaller ones
         where those would take minutes a photograph.
       summary: what its numbers mean, in a line.
@@ -106,6 +106,22 @@ def pad_segments(
     return np.pad(segments, ((0, 0), (0, size - count), (0, 0), (0, 0)))
 
 
+def _by_cell(method: Method) -> Method:
+    """The map of a site's units, summed over the channels of each cell."""
+
+    @functools.wraps(method)
+    def summed(*args: Any, **kwargs: Any) -> Float[Array, "n i j"]:
+        maps = method(*args, **kwargs)
+        if maps.ndim != 4:
+            raise ValueError(
+                f"`site`={kwargs.get('site')!r} has units of shape {maps.shape[1:]}; "
+                f"a map needs rows and columns. Choose a site with a spatial grid."
+            )
+        return xattr.images.channel_sum(maps)
+
+    return summed
+
+
 _ROWS = [
     _row(xattr.gradient),
     _row(xattr.input_x_gradient),
@@ -116,6 +132,10 @@ _ROWS = [
     _row(xattr.guided_integrated_gradients),
     _row(xattr.blur_integrated_gradients),
     _row(xattr.xrai, needs="skimage", prepare=segments, baselines=black_and_white),
+    _row(_by_cell(xattr.conductance), site=True),
+    _row(_by_cell(xattr.internal_influence), site=True),
+    _row(_by_cell(xattr.layer_integrated_gradients), site=True),
+    _row(xattr.full_grad),
     _row(xattr.cam, site=True),
     _row(xattr.grad_cam, site=True),
     _row(xattr.grad_cam_plus_plus, site=True),

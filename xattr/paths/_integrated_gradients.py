@@ -8,8 +8,9 @@ from xattr._compile import compiled
 from xattr._scores import gradient_of_score, logit
 from xattr._targets import resolve_targets
 from xattr._types import Images, Keys, Predictor, Score
-from xattr.paths._baselines import Baseline, baselines_for, pick
-from xattr.paths._quadrature import Rule, quadrature
+from xattr.paths._baselines import Baseline
+from xattr.paths._quadrature import Rule
+from xattr.paths._straight import along, straight
 
 
 @compiled
@@ -73,25 +74,15 @@ def integrated_gradients(
       maps are that much smaller.
     """
     del key
-    n = images.shape[0]
-    nodes, weights = (
-        jnp.asarray(part, images.dtype) for part in quadrature(rule, num_steps)
-    )
-    baselines = baselines_for(images, baseline)
+    path = straight(images, baseline, rule, num_steps)
     targets = resolve_targets(model, images, targets, chunk_size)
 
     def evaluate(rows, index):
         images, targets, image = rows
-        start = pick(baselines, image, index // num_steps)
-        way = images - start
-        step = index % num_steps
-        ones = [1] * (images.ndim - 1)
-        point = start + nodes[step].reshape(-1, *ones) * way
-        slope = gradient_of_score(model, point, targets, score)
-        return weights[step].reshape(-1, *ones) * way * slope
+        step = path.step(images, image, index)
+        slope = gradient_of_score(model, step.point, targets, score)
+        return along(step.weight, slope) * step.way * slope
 
-    num = baselines.shape[0] * num_steps
-    total = sum_all(
-        evaluate, (images, targets, jnp.arange(n)), num=num, chunk_size=chunk_size
-    )
-    return total / baselines.shape[0]
+    rows = (images, targets, jnp.arange(images.shape[0]))
+    total = sum_all(evaluate, rows, num=path.num, chunk_size=chunk_size)
+    return total / path.baselines.shape[0]

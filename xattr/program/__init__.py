@@ -2,6 +2,8 @@
 
 from xattr.program._above import Split, split_at
 from xattr.program._affine import affine_above
+from xattr.program._at_site import arranged, at_site
+from xattr.program._biases import Biased, biased
 from xattr.program._edit import Perturbed, edit, perturb, record
 from xattr.program._hoist import hoist
 from xattr.program._memory import Footprint, footprint, live_bytes
@@ -16,6 +18,7 @@ from xattr.program._window import (
 )
 
 __all__ = [
+    "Biased",
     "Boxes",
     "Footprint",
     "Perturbed",
@@ -23,6 +26,9 @@ __all__ = [
     "Site",
     "Split",
     "affine_above",
+    "arranged",
+    "at_site",
+    "biased",
     "edit",
     "footprint",
     "hoist",

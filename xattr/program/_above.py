@@ -79,7 +79,7 @@ def split_at(model: Predictor, images: Images, site: str) -> Split:
     jaxpr = closed.jaxpr
     levels, steps = _by_level(jaxpr)
     activation, *outputs = jaxpr.outvars
-    steps[_ABOVE], needed = _needed(steps[_ABOVE], outputs)
+    steps[_ABOVE], needed = leading_to(steps[_ABOVE], outputs)
     carried = [v for v in needed if levels.get(v) == _BELOW]
     constants = dict(zip(jaxpr.constvars, closed.consts, strict=True))
     run_equations(steps[_CONSTANT], constants)
@@ -113,7 +113,7 @@ def _by_level(jaxpr: Any) -> tuple[dict[Any, int], dict[int, list[Equation]]]:
     return levels, steps
 
 
-def _needed(
+def leading_to(
     steps: Iterable[Equation], outputs: Iterable[Any]
 ) -> tuple[list[Equation], list[Any]]:
     """The equations that the outputs rest on, and all values that these read."""
