@@ -22,7 +22,6 @@ SMALL: dict[str, dict[str, Any]] = {
     "xrai": {"num_steps": 4},
     # Below the last ReLU, above which this network is linear.
     "conductance": {"num_steps": 4, "site": "conv:1"},
-    "internal_influence": {"num_steps": 4, "site": "conv:1"},
     "layer_integrated_gradients": {"num_steps": 4, "site": "conv:1"},
     "integrated_grad_cam": {"num_steps": 5},
     "opti_cam": {"num_steps": 3},

@@ -92,6 +92,7 @@ def test_every_method_is_in_the_table():
 # They answer other questions than "a map per image", so they are no rows.
 NOT_SINGLE_MAPS = {
     "full_gradients",
+    "internal_influence",
     "gradient_cams",
     "local_update",
     "occlusion_map",

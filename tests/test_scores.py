@@ -71,3 +71,25 @@ def test_rest_is_the_logit_plus_the_log_probability():
     np.testing.assert_allclose(
         xattr.rest(outputs, targets), logit(outputs, targets) + jnp.log(probability)
     )
+
+
+GRIDS = jnp.arange(24.0).reshape(2, 2, 2, 3)
+
+
+def test_a_channel_is_its_mean_and_a_unit_itself():
+    np.testing.assert_array_equal(xattr.unit(GRIDS, jnp.array([2, 0])), [6.5, 16.5])
+    index = jnp.array([[0, 1, 2], [1, 0, 1]])
+    np.testing.assert_array_equal(xattr.unit(GRIDS, index), [5, 19])
+
+
+@pytest.mark.parametrize("index", [[0, 2, 0], [0, 0, 3], [-1, 1, 1]])
+def test_no_unit_has_no_number(index):
+    found = xattr.unit(GRIDS, jnp.array([index, [0, 0, 1]]))
+    assert np.isnan(found[0])
+    assert found[1] == 13
+    assert np.isnan(xattr.unit(GRIDS, jnp.array([3, 0]))[0])
+
+
+def test_a_unit_has_an_index_per_axis():
+    with pytest.raises(ValueError, match="one channel per image, or a row of 3"):
+        xattr.unit(GRIDS, jnp.array([[0, 1], [1, 0]]))

@@ -133,7 +133,6 @@ _ROWS = [
     _row(xattr.blur_integrated_gradients),
     _row(xattr.xrai, needs="skimage", prepare=segments, baselines=black_and_white),
     _row(_by_cell(xattr.conductance), site=True),
-    _row(_by_cell(xattr.internal_influence), site=True),
     _row(_by_cell(xattr.layer_integrated_gradients), site=True),
     _row(xattr.full_grad),
     _row(xattr.cam, site=True),

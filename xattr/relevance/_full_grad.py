@@ -1,5 +1,6 @@
 """FullGrad: the full gradients of all layers in one map."""
 
+import functools
 from typing import Any
 
 import jax
@@ -10,7 +11,7 @@ from xattr._chunking import evaluate_all
 from xattr._compile import compiled
 from xattr._scores import logit
 from xattr._types import Keys, Predictor, Score
-from xattr.images import min_max, resize
+from xattr.images import resize
 from xattr.relevance._full_gradients import terms_and_sites
 
 
@@ -45,8 +46,8 @@ def full_grad(
 
     Returns:
       A map of one channel, never negative. Its scale says nothing: each term is scaled
-      by itself. Terms without a grid, such as those of dense layers, have no place in
-      it; `full_gradients` has them all.
+      by itself. Terms of sites that have no grid, or whose axes can't be read, have no
+      place in it; `full_gradients` has them all.
 
     Raises:
       TypeError: if `images` is no array or `model` no function of one.
@@ -75,10 +76,13 @@ def full_grad(
 
     def of_one(image: Any, target: PyTree) -> Array:
         terms, sites = terms_and_sites(model, image, target, score)
-        grids = [
-            terms[name] for name, site in sites.items() if sorted(site.axes) == _GRID
-        ]
-        return sum((_psi(grid, image.shape[:2]) for grid in grids), start=jnp.zeros(()))
+        grids: dict[tuple[int, ...], Array] = {}
+        for name, site in sites.items():
+            if sorted(site.axes) == _GRID:
+                scaled = _scaled(terms[name])
+                grids[scaled.shape] = grids.get(scaled.shape, 0) + scaled
+        enlarged = [resize(grid[None], image.shape[:2])[0] for grid in grids.values()]
+        return functools.reduce(jnp.add, enlarged)
 
     def evaluate(rows: Any, _: Array) -> Array:
         return jax.vmap(of_one)(*rows).astype(images.dtype)
@@ -90,8 +94,10 @@ def full_grad(
 _GRID = sorted("nhwc")
 
 
-def _psi(term: Float[Array, "i j d"], size: tuple[int, int]) -> Float[Array, "h w 1"]:
-    """Scaled magnitudes at the image's size, summed over channels."""
-    flat = jnp.abs(term).reshape(1, -1, term.shape[-1])
-    scaled = min_max(flat).reshape(1, *term.shape)
-    return resize(scaled.sum(-1, keepdims=True), size)[0]
+def _scaled(term: Float[Array, "i j d"]) -> Float[Array, "i j 1"]:
+    """Magnitudes from the least, 0, to the greatest, 1; summed over channels."""
+    sizes = jnp.abs(term)
+    low, extent = sizes.min(), sizes.max() - sizes.min()
+    # The sum first: of all that follows there is then one value per cell.
+    above = sizes.sum(-1, keepdims=True) - term.shape[-1] * low
+    return jnp.where(extent > 0, above / jnp.where(extent > 0, extent, 1), 0)

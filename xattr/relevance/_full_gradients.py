@@ -5,11 +5,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Inexact, PyTree
 
 from xattr._chunking import evaluate_all
 from xattr._compile import compiled
-from xattr._model import Model
 from xattr._scores import logit, score_and_targets
 from xattr._types import Images, Keys, Predictor, Score
 from xattr.program import Site, biased
@@ -33,7 +33,9 @@ def full_gradients(
     $y = g'(u) u + b$. With $x$ the image, normalized if the model begins with that:
 
     $$ f(x) = \sum x \odot \nabla_x f
-       + \sum_l \sum b_l \odot \frac{\partial f}{\partial y_l} $$
+       + \sum_l \sum b_l \odot \frac{\partial f}{\partial y_l} + b_f $$
+
+    where $b_f$ is that of the score as a function of the outputs, zero for a logit.
 
     Args:
       model: differentiable function from a batch of images to outputs.
@@ -44,9 +46,9 @@ def full_gradients(
       key: ignored; accepted so that all methods share one signature.
 
     Returns:
-      The terms of both sums, under `input` and the names of the sites that the biases
-      are part of: signed, of the site's shape with the batch first and channels last.
-      All of their values together sum to the score.
+      The terms under `input`, the names of the sites that the biases are part of, and
+      `score`: signed, of the site's shape with the batch first and channels last. All
+      of their values together sum to the score.
 
     Raises:
       TypeError: if `images` is no array or `model` no function of one.
@@ -58,7 +60,7 @@ def full_gradients(
       >>> model = lambda x: jax.nn.relu(3 * x + 1).sum((2, 3)) + 5
       >>> x = jnp.array([[[[2.0]]]])
       >>> {k: v.item() for k, v in full_gradients(model, x).items()}
-      {'add:1': 5.0, 'input': 7.0}
+      {'add:1': 5.0, 'input': 7.0, 'score': 0.0}
 
     References:
       [srinivas2019full].
@@ -90,27 +92,32 @@ def terms_and_sites(
     Of one at a time: there is no telling which axis is the batch's where a program
     shuffles them, and nowhere to be wrong if it has one entry.
     """
-
-    def scored(parts: Any, images: Images) -> Array:
-        model, targets = parts
-        return score_and_targets(score, model(images), targets)[0]
-
     targets = jax.tree.map(lambda t: t[None], target)
-    found = biased(Model(scored, (model, targets)), image[None])
+    found = biased(model, image[None])
 
-    def total(perturbations: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
-        scores, biases = found.call(perturbations)
-        return scores.sum(), biases
+    def scores_of(outputs: PyTree) -> Array:
+        return score_and_targets(score, outputs, targets)[0]
 
-    slopes, biases = jax.grad(total, has_aux=True)(found.zeros)
-    terms = {
-        # An infinite bias hides what it is added to, and contributes nothing.
+    def total(perturbations: dict[str, Array]) -> tuple[Array, Any]:
+        outputs, biases = found.call(perturbations)
+        return scores_of(outputs).sum(), (outputs, biases)
+
+    slopes, (outputs, biases) = jax.grad(total, has_aux=True)(found.zeros)
+    # An infinite bias hides what it is added to, and contributes nothing.
+    products = {
         name: jnp.where(slopes[name] == 0, 0, slopes[name] * biases[name])
         for name in found.sites
     }
-    return {
-        name: _of_one(term, found.sites[name]) for name, term in terms.items()
-    }, found.sites
+    terms = {name: _of_one(products[name], site) for name, site in found.sites.items()}
+    scores, line = jax.jvp(scores_of, (outputs,), (jax.tree.map(_along, outputs),))
+    return terms | {"score": (scores - line)[0]}, found.sites
+
+
+def _along(output: Array) -> Any:
+    """A direction for a derivative: the output itself, if it has any."""
+    if jnp.issubdtype(output.dtype, jnp.inexact):
+        return output
+    return np.zeros(output.shape, jax.dtypes.float0)
 
 
 def _of_one(term: Array, site: Site) -> Array:
