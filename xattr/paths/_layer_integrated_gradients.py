@@ -90,9 +90,7 @@ def layer_integrated_gradients(
     targets = resolve_targets(model, images, targets, chunk_size)
     # For a batch of one under `vmap`: what passes around the site may have its batch on
     # any axis.
-    split = split_at(
-        model, jax.ShapeDtypeStruct((1, *images.shape[1:]), images.dtype), site
-    )
+    split = split_at(model, images[:1], site)
 
     def begin(rows: Any, _: Array) -> Any:
         image, start = (x[:, None] for x in rows)
