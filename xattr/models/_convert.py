@@ -12,6 +12,7 @@ from xattr.models._network import Network
 _LEAVES = {
     "kernel": "weight",
     "scale": "weight",
+    "slope": "weight",
     "bias": "bias",
     "mean": "running_mean",
     "var": "running_var",

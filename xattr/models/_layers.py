@@ -23,6 +23,18 @@ class ReLU6(nnx.Module):
         return jax.nn.relu6(x)
 
 
+class PReLU(nnx.Module):
+    """Values above zero, and others times a slope of their channel."""
+
+    def __init__(self, channels: int):
+        self.slope = nnx.Param(jnp.full((channels,), 0.25))
+
+    def __call__(self, x: Float[Array, "*n c"]) -> Float[Array, "*n c"]:
+        """Return `x` with its negative part scaled."""
+        slope = jnp.expand_dims(self.slope[...], range(x.ndim - 1))
+        return jax.nn.leaky_relu(x, slope.astype(x.dtype))
+
+
 class MaxPool(nnx.Module):
     """Largest value of each square window, per channel."""
 
@@ -48,6 +60,23 @@ class MaxPool(nnx.Module):
         short = -room % self.stride if self.ceil_mode else 0
         starts_inside = room + short < size + before
         return before, before + (short if starts_inside else 0)
+
+
+class AveragePool(nnx.Module):
+    """Mean of each square window, per channel; padding counts as zeros."""
+
+    def __init__(self, window: int, *, stride: int, padding: int = 0):
+        self.window, self.stride, self.padding = window, stride, padding
+
+    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n i j c"]:
+        """Pool the two spatial axes of `x`."""
+        sides = ((self.padding, self.padding),) * 2
+        return nnx.avg_pool(
+            x,
+            (self.window, self.window),
+            (self.stride, self.stride),
+            padding=sides,  # pyright: ignore
+        )
 
 
 class GlobalAveragePool(nnx.Module):

@@ -76,20 +76,22 @@ class Identity(nnx.Module):
 
 
 class Network(nnx.Module):
-    """A classifier: `head(features(normalize(images)))`.
+    """A classifier of images or of pixels: `head(features(normalize(images)))`.
 
     Args:
-      features: gives the last spatial map.
-      head: gives the logits from that map.
+      features: gives the last spatial map; of pixels, the maps that the head needs.
+      head: gives the logits from them.
       prefixes: what torch's tensor names have in place of "features." and "head.".
     """
 
-    def __init__(self, features: Chain, head: Chain, *, prefixes: tuple[str, str]):
+    def __init__(
+        self, features: Callable, head: Callable, *, prefixes: tuple[str, str]
+    ):
         self.normalize: Callable[[Array], Array] = Identity()
         self.features = features
         self.head = head
         self.prefixes = prefixes
 
-    def __call__(self, images: Float[Array, "n h w c"]) -> Float[Array, "n k"]:
-        """Return one logit per class."""
+    def __call__(self, images: Float[Array, "n h w c"]) -> Float[Array, "n *hw k"]:
+        """Return one logit per class, of each pixel for a network that segments."""
         return self.head(self.features(self.normalize(images)))
