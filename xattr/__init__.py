@@ -28,6 +28,9 @@ _NAMES = {
     "unit": "_scores",
     "segment": "_scores",
     "box": "_scores",
+    "pixel_target": "_regions",
+    "region_target": "_regions",
+    "class_target": "_regions",
     "Site": "program",
     "at_site": "program",
     "sites": "program",
@@ -107,6 +110,7 @@ if TYPE_CHECKING:
     from xattr import data, images, models, program, render, run, testing
     from xattr._budget import chunk_memory
     from xattr._model import Model, from_function, from_linen, from_nnx
+    from xattr._regions import class_target, pixel_target, region_target
     from xattr._scores import (
         box,
         finer,

@@ -137,12 +137,21 @@ def segment(
     outputs: Float[Array, "n h w k"],
     targets: tuple[Int[Array, " n"], Bool[Array, "n h w"] | Float[Array, "n h w"]],
 ) -> Float[Array, " n"]:
-    """Sum of a class's logits over a region, for models that segment.
+    r"""Sum of a class's logits over a region, for models that segment.
+
+    $$ s = \sum_{(i, j) \in M} z^c_{ij} $$
+
+    A method with this score explains a region: Grad-CAM becomes Seg-Grad-CAM.
 
     Args:
       outputs: one logit per pixel and class.
-      targets: class indices, and the region of each image: a pixel, a component, or
-        all that is predicted as the class; weights between 0 and 1 are allowed.
+      targets: class indices, and the region $M$ of each image, as
+        `xattr.pixel_target`, `xattr.region_target` and `xattr.class_target` make them
+        of the outputs, or any other; weights between 0 and 1 are allowed. A class that
+        is out of range gives not a number.
+
+    Raises:
+      ValueError: if outputs, classes and regions do not fit each other.
 
     Example:
       >>> outputs = jnp.arange(8.0).reshape(1, 2, 2, 2)
@@ -152,9 +161,17 @@ def segment(
     References:
       [vinogradova2020segmentation], eq. 1.
     """
-    classes, region = targets
-    chosen = jnp.take_along_axis(outputs, classes[:, None, None, None], axis=3)[..., 0]
-    return (chosen * region).sum(axis=(1, 2))
+    classes, regions = targets
+    shape = jnp.shape(outputs)
+    if len(shape) != 4 or jnp.shape(regions) != shape[:3]:
+        raise ValueError(
+            f"`outputs` {list(shape)} and the regions {list(jnp.shape(regions))} of "
+            "`targets` do not fit; `segment` needs one logit per pixel and class, "
+            "`n h w k`, and one region per image, `n h w`: "
+            "`targets=xattr.region_target(model(images), pixels)`."
+        )
+    chosen = _of_class(outputs, classes)
+    return (chosen * regions.astype(chosen.dtype)).sum(axis=(1, 2))
 
 
 def unit(
@@ -255,8 +272,10 @@ def gradient_of_score(
     return jax.grad(total)(images)
 
 
-def _of_class(values: Logits, targets: Classes) -> Float[Array, " n"]:
-    """The target's value; not a number, nor is its derivative, for no class at all.
+def _of_class(
+    values: Float[Array, "n *hw k"], targets: Classes
+) -> Float[Array, "n *hw"]:
+    """The target's values; not a number, nor is its derivative, for no class at all.
 
     A sum over a mask rather than a look-up, whose derivative would be a scatter.
     """
@@ -265,10 +284,13 @@ def _of_class(values: Logits, targets: Classes) -> Float[Array, " n"]:
             f"`targets` is {targets.dtype}{list(targets.shape)}; this score needs one "
             f"class index per image, such as `jnp.full({len(values)}, index)`."
         )
-    own = jnp.arange(values.shape[1])[None] == targets[:, None]
-    none = ~own.any(axis=1, keepdims=True)
+    targets = jnp.expand_dims(targets, range(1, values.ndim))
+    own = (
+        jnp.expand_dims(jnp.arange(values.shape[-1]), range(values.ndim - 1)) == targets
+    )
+    none = ~own.any(axis=-1, keepdims=True)
     scale = jnp.where(none, jnp.nan, 1).astype(values.dtype)
-    return jnp.where(own | none, values * scale, 0).sum(axis=1)
+    return jnp.where(own | none, values * scale, 0).sum(axis=-1)
 
 
 def _logits(outputs: PyTree) -> Logits:

@@ -121,11 +121,11 @@ def test_sites_of_a_model_of_the_users(module, call):
 
 def test_subjects(module):
     own = find_subject(f"{module}:pretrained", None, None)
-    assert (own.preprocess.size, own.site) == (227, "features/12")
+    assert (own.preprocess.shape, own.site) == ((227, 227, 3), "features/12")
     plain = find_subject(f"{module}:plain", None, None)
-    assert (plain.preprocess.size, plain.site) == (224, None)
+    assert (plain.preprocess.shape, plain.site) == ((224, 224, 3), None)
     bare = find_subject("cifar10_resnet20", None, None)
-    assert (bare.weights, bare.preprocess.size) == ("random", 32)
+    assert (bare.weights, bare.preprocess.shape) == ("random", (32, 32, 3))
     assert find_subject("squeezenet1_1", None, None).weights == "bundled"
 
 

@@ -59,10 +59,10 @@ assert not any(name.split(".")[0] == "xattr" for name in sys.modules)
 )
 def test_a_server_without_the_library_gives_the_same_maps(method, tmp_path):
     pretrained = models.load("squeezenet1_1", rewrite=False)
-    side = pretrained.preprocess.size
-    images = pixels(1, (side, side, 3))
+    shape = pretrained.preprocess.shape
+    images = pixels(1, shape)
     file = tmp_path / "explainer.bin"
-    xattr.save_explainer(file, method, pretrained.model, image_shape=(side, side, 3))
+    xattr.save_explainer(file, method, pretrained.model, image_shape=shape)
     np.save(tmp_path / "images.npy", images)
     paths = (file, tmp_path / "images.npy", tmp_path / "maps.npz")
     done = subprocess.run(

@@ -196,7 +196,7 @@ def test_presets_can_be_overridden(tmp_path):
         classes=["yes", "no"],
     )
     assert pretrained.classes == ("yes", "no")
-    assert pretrained.preprocess.size == 48
+    assert pretrained.preprocess.shape == (48, 48, 3)
     grey = jnp.full((1, 8, 8, 3), 0.5)
     centred = models.Normalize((0.5, 0.5, 0.5), (1.0, 2.0, 3.0))
     network = models.load_network("cifar10_resnet20", weights=path, normalize=centred)

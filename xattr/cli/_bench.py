@@ -26,6 +26,7 @@ from xattr.cli._options import (
     some_methods,
 )
 from xattr.cli._subject import Subject, find_subject
+from xattr.images._stretch import squares
 
 if TYPE_CHECKING:
     from xattr.images import Preprocess
@@ -74,7 +75,7 @@ def bench(
         check_needs(methods)
         subject = find_subject(model, weights, size)
         where = _site(site, subject, methods)
-        pixels = _batch(images, subject.preprocess, batch)
+        pixels = _batch(images, squares(subject.preprocess, subject.name), batch)
         found = []
         with jax.default_matmul_precision(matmul_precision(precision)):
             for program in programs(subject.model, pixels, methods, where):

@@ -18,6 +18,7 @@ from xattr.cli._options import (
     Weights,
     matmul_precision,
 )
+from xattr.images._stretch import squares
 
 if TYPE_CHECKING:
     from xattr.cli.methods import MethodRow
@@ -161,8 +162,7 @@ def _target(text: str, pretrained: "Pretrained") -> Any:
 
 
 def _shape(pretrained: "Pretrained") -> tuple[int, int, int]:
-    side = pretrained.preprocess.size
-    return side, side, 3
+    return squares(pretrained.preprocess, pretrained.name).shape
 
 
 def _bound(row: "MethodRow", site: str | None, pretrained: "Pretrained") -> Any:
@@ -180,7 +180,7 @@ def _about(
     row: "MethodRow", site: str | None, pretrained: "Pretrained"
 ) -> dict[str, Any]:
     """What the file says beside what the library knows."""
-    preprocess = pretrained.preprocess
+    preprocess = squares(pretrained.preprocess, pretrained.name)
     return {
         "method": row.name,
         "summary": row.summary,

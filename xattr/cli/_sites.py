@@ -23,8 +23,7 @@ def sites(
         subject = find_subject(model, weights, size)
     except (ImportError, OSError, TypeError, ValueError) as error:
         fail(for_command_line(error, model))
-    side = subject.preprocess.size
-    found = list_sites(subject.model, jnp.zeros((1, side, side, 3)))
+    found = list_sites(subject.model, jnp.zeros((1, *subject.preprocess.shape)))
     show_table(
         ("name", "module", "operation", "shape", "axes"),
         (

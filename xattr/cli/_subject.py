@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from xattr._model import refuse_nnx
-from xattr.images import Preprocess
+from xattr.images import Preprocess, Stretch
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Subject:
 
     name: str
     model: Any
-    preprocess: Preprocess
+    preprocess: Preprocess | Stretch
     site: str | None
     weights: str
 

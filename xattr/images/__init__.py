@@ -8,6 +8,7 @@ from xattr.images._baselines import (
     white,
 )
 from xattr.images._blur import gaussian_blur
+from xattr.images._component import component
 from xattr.images._masks import Enlarge, grid_masks
 from xattr.images._preprocess import Preprocess
 from xattr.images._reduce import (
@@ -22,6 +23,7 @@ from xattr.images._reduce import (
 )
 from xattr.images._resample import Resize, resize
 from xattr.images._segments import segments
+from xattr.images._stretch import Stretch
 from xattr.images._superpixels import superpixels
 
 __all__ = [
@@ -29,12 +31,14 @@ __all__ = [
     "Enlarge",
     "Preprocess",
     "Resize",
+    "Stretch",
     "black",
     "blurred",
     "channel_max_abs",
     "channel_norm",
     "channel_sum",
     "clip_percentile",
+    "component",
     "gaussian_blur",
     "grid_masks",
     "mean_color",

@@ -46,16 +46,17 @@ class Preprocess:
     interpolation: str = "bilinear"
 
     def __post_init__(self):
-        if self.interpolation not in _REACHES:
-            raise ValueError(
-                f"`interpolation`={self.interpolation!r} is not known. Allowed: "
-                f"{', '.join(map(repr, _REACHES))}."
-            )
+        check_interpolation(self.interpolation)
         if not 1 <= self.size <= self.resize:
             raise ValueError(
                 f"`size`={self.size} must be from 1 to `resize`={self.resize}: the "
                 "square is cut from the resized image."
             )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Rows, columns and channels of the result."""
+        return self.size, self.size, 3
 
     def __call__(
         self, image: UInt8[np.ndarray, "h w 3"]
@@ -95,7 +96,7 @@ class Preprocess:
           >>> Preprocess(size=1, resize=2).pixels(gray).tolist()
           [[[7, 7, 7]]]
         """
-        _check(image)
+        check_photograph(image)
         long, short = max(image.shape[:2]), min(image.shape[:2])
         cut = self._of_part if long > _NARROW * short else self._of_whole
         return cut(image)
@@ -146,13 +147,26 @@ class Preprocess:
         return slice(low, high), start - low, stop - low
 
     def _filter(self) -> int:
-        """Pillow's number of the interpolation."""
-        from PIL import Image
-
-        return Image.Resampling[self.interpolation.upper()]
+        return resampling(self.interpolation)
 
 
-def _check(image: np.ndarray) -> None:
+def resampling(interpolation: str) -> int:
+    """Pillow's number of an interpolation."""
+    from PIL import Image
+
+    return Image.Resampling[interpolation.upper()]
+
+
+def check_interpolation(interpolation: str) -> None:
+    """Raise unless the interpolation is one of those above."""
+    if interpolation not in _REACHES:
+        raise ValueError(
+            f"`interpolation`={interpolation!r} is not known. Allowed: "
+            f"{', '.join(map(repr, _REACHES))}."
+        )
+
+
+def check_photograph(image: np.ndarray) -> None:
     """Raise unless `image` is a photograph."""
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
         kind = getattr(image, "dtype", type(image).__name__)

@@ -14,6 +14,15 @@ _CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer") + (
     "ship",
     "truck",
 )
+_CAMVID = ("sky", "building", "pole", "road", "pavement", "tree") + (
+    "sign or symbol",
+    "fence",
+    "car",
+    "pedestrian",
+    "bicyclist",
+    "unlabelled",
+)
+_NAMES = {"cifar10": _CIFAR10, "camvid": _CAMVID}
 
 
 def photographs() -> list[Path]:
@@ -51,8 +60,8 @@ def bundled_weights(name: str) -> dict[str, np.ndarray]:
 
 def class_names(labels: str) -> tuple[str, ...]:
     """Return the names of a set of classes, in the order of the logits."""
-    if labels == "cifar10":
-        return _CIFAR10
+    if labels in _NAMES:
+        return _NAMES[labels]
     return tuple((FOLDER / f"{labels}.txt").read_text("utf-8").splitlines())
 
 

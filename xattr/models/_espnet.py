@@ -137,7 +137,9 @@ class Decoder(nnx.Module):
 
     def __call__(
         self,
-        maps: tuple[Float[Array, "n ..."], Float[Array, "n ..."], Float[Array, "n ..."]],
+        maps: tuple[
+            Float[Array, "n ..."], Float[Array, "n ..."], Float[Array, "n ..."]
+        ],
     ) -> Float[Array, "n h w k"]:
         """Return one logit per pixel and class."""
         first, second, classes = maps
@@ -162,7 +164,7 @@ def espnet(
       map of a classifier is `features/b3`, at an eighth of the size.
 
     References:
-      [mehta2018espnet], figures 1 and 4.
+      [mehta2018espnet].
     """
     encoder, decoder = Encoder(num_classes, blocks, rngs), Decoder(num_classes, rngs)
     return Network(encoder, decoder, prefixes=("encoder.", ""))

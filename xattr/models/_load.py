@@ -9,8 +9,9 @@ import numpy as np
 from xattr import program
 from xattr._model import Model, from_nnx
 from xattr.images._preprocess import Preprocess
+from xattr.images._stretch import Stretch
 from xattr.models._bundled import bundled_weights, class_names
-from xattr.models._convert import with_tensors
+from xattr.models._convert import torch_shapes, with_tensors
 from xattr.models._files import read_weights
 from xattr.models._network import Network, Normalize
 from xattr.models._presets import PRESETS, Preset, find_preset
@@ -22,7 +23,8 @@ class Pretrained:
 
     Attributes:
       name: what it was loaded as.
-      model: takes RGB in [0, 1], `n h w c`, normalizes inside, returns logits.
+      model: takes RGB in [0, 1], `n h w c`, normalizes inside, returns logits `n k`,
+        or `n h w k` if it segments.
       preprocess: from an RGB photograph, uint8 `h w 3`, to one image for `model`.
       classes: names in the order of the logits.
       site: the last spatial block, where CAMs are computed unless told otherwise.
@@ -30,7 +32,7 @@ class Pretrained:
 
     name: str
     model: Model
-    preprocess: Preprocess
+    preprocess: Preprocess | Stretch
     classes: tuple[str, ...]
     site: str
 
@@ -50,7 +52,7 @@ def load(
     *,
     weights: str | os.PathLike | None = None,
     normalize: Normalize | None = None,
-    preprocess: Preprocess | None = None,
+    preprocess: Preprocess | Stretch | None = None,
     classes: Sequence[str] | None = None,
     rewrite: bool = True,
 ) -> Pretrained:
@@ -96,7 +98,7 @@ def load(
         name,
         program.rewrite(model) if rewrite else model,
         preprocess or preset.preprocess,
-        _classes(classes, preset.labels, _num_classes(network)),
+        _classes(classes, preset.labels, _num_classes(network, preset)),
         preset.site,
     )
 
@@ -153,10 +155,9 @@ def _rows(tensors: Mapping[str, np.ndarray], preset: Preset) -> int:
     return len(class_names(preset.labels))
 
 
-def _num_classes(network: Network) -> int:
-    """Count the logits of a network whose head ends in one parameterized layer."""
-    layers = [getattr(network.head, name) for name in network.head.order]
-    return next(x for x in reversed(layers) if hasattr(x, "bias")).bias.shape[0]
+def _num_classes(network: Network, preset: Preset) -> int:
+    """Count the logits of a network."""
+    return torch_shapes(network)[preset.output][0]
 
 
 def _classes(classes: Sequence[str] | None, labels: str, count: int) -> tuple[str, ...]:

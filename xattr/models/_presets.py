@@ -8,7 +8,9 @@ from functools import partial
 from flax import nnx
 
 from xattr.images._preprocess import Preprocess
+from xattr.images._stretch import Stretch
 from xattr.models._cifar_resnet import cifar_resnet
+from xattr.models._espnet import espnet
 from xattr.models._mobilenet import mobilenet_v2
 from xattr.models._network import Network, Normalize
 from xattr.models._resnet import resnet
@@ -25,8 +27,9 @@ class Preset:
       output: torch's name of the tensor with one row per class.
       site: the last spatial block, the default site of CAMs.
       normalize: makes what the network takes from RGB in [0, 1].
-      preprocess: makes the square that it takes from a photograph.
-      labels: "imagenet1k", "inat_birds" or "cifar10".
+      preprocess: makes what it takes from a photograph: a square, or all of it at
+        one size for a network that segments.
+      labels: "imagenet1k", "inat_birds", "cifar10" or "camvid".
       bundled: whether the package has its weights.
     """
 
@@ -34,7 +37,7 @@ class Preset:
     output: str
     site: str
     normalize: Callable[[], Normalize]
-    preprocess: Preprocess = Preprocess(size=224, resize=256)
+    preprocess: Preprocess | Stretch = Preprocess(size=224, resize=256)
     labels: str = "imagenet1k"
     bundled: bool = False
 
@@ -57,6 +60,13 @@ _caffe = partial(
     Normalize,
     (104 / 255, 117 / 255, 123 / 255),
     (1 / 255, 1 / 255, 1 / 255),
+    channels="BGR",
+)
+# Of the 367 training frames of CamVid.
+_camvid = partial(
+    Normalize,
+    (110.33134258 / 255, 108.40914603 / 255, 105.03352311 / 255),
+    (72.12519708, 72.68854342, 69.90261427),
     channels="BGR",
 )
 _CAFFE_INPUT = Preprocess(size=227, resize=256)
@@ -117,6 +127,14 @@ PRESETS: dict[str, Preset] = {
     **{f"vgg{depth}": _vgg(depth, norm=False) for depth in (11, 13, 16, 19)},
     **{f"vgg{depth}_bn": _vgg(depth, norm=True) for depth in (11, 13, 16, 19)},
     **{f"cifar10_resnet{depth}": _cifar(depth) for depth in (20, 56)},
+    "espnet_camvid": Preset(
+        espnet,
+        output="classifier.weight",
+        site="features/b3",
+        normalize=_camvid,
+        preprocess=Stretch(height=360, width=480),
+        labels="camvid",
+    ),
 }
 
 

@@ -14,7 +14,7 @@ def untrained(name: str, *, num_classes: int = 1000, seed: int = 0) -> Network:
 
     Weights are normal with variance $2 / \text{fan-in}$, which keeps the scale of
     activations through layers with ReLU; biases and running means are 0, scales and
-    running variances 1.
+    running variances 1, slopes of the negative parts 0.25.
 
     Args:
       name: one of `names()`.
@@ -57,5 +57,7 @@ def _initial(
     if len(shape) > 1:
         scale = np.float32((2 / prod(shape[1:])) ** 0.5)
         return scale * noise.standard_normal(shape, np.float32)
+    if name.endswith("act.weight"):
+        return np.full(shape, 0.25, np.float32)
     is_one = name.endswith(("weight", "running_var"))
     return np.full(shape, is_one, np.float32)

@@ -139,10 +139,7 @@ class Computation:
         return found
 
     def _check_classes(self) -> None:
-        side, classes = (
-            self.plan.pretrained.preprocess.size,
-            self.plan.pretrained.classes,
-        )
+        side, classes = self.plan.preprocess.size, self.plan.pretrained.classes
         image = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
         outputs = jax.eval_shape(lambda model, x: model(x), self._model, image)
         if outputs.shape[-1] != len(classes):
@@ -156,7 +153,7 @@ class Computation:
         if name in self._shapes:
             return self._shapes[name]
         plan, size = self.plan, 1
-        side = plan.pretrained.preprocess.size
+        side = plan.preprocess.size
         pixels = jax.ShapeDtypeStruct((size, side, side, 3), jnp.uint8)
         numbers = jax.ShapeDtypeStruct((size,), jnp.int32)
         prepared = self.prepare(name, np.zeros(pixels.shape, np.uint8))

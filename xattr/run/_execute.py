@@ -113,12 +113,12 @@ def execute(
         progress = _progress(store, shards, missing)
         report(progress)
         tiles = [tile for shard in missing for tile in sorted(missing[shard])]
-        size = plan.pretrained.preprocess.size
+        size = plan.preprocess.size
         loading = load_tiles(
             source,
             tiles,
             tile_size=plan.tile_size,
-            transform=plan.pretrained.preprocess.pixels,
+            transform=plan.preprocess.pixels,
             size=size,
             num_workers=num_workers,
         )

@@ -10,6 +10,8 @@ import numpy as np
 
 from xattr._types import Method
 from xattr.combinators._bound import Combined
+from xattr.images import Preprocess
+from xattr.images._stretch import squares
 from xattr.run._described import digest, method_settings
 from xattr.run._layout import SHARD
 
@@ -43,7 +45,7 @@ class Plan:
 
     Raises:
       ValueError: for a `tile_size` that does not divide a shard, a `target` that is
-        no class, or options of a method that is not there.
+        no class, options of a method that is not there, or a network that segments.
     """
 
     pretrained: "Pretrained"
@@ -65,7 +67,7 @@ class Plan:
                 f"`tile_size`={self.tile_size} must divide the {SHARD} records of a "
                 f"shard: give 1, 2, 4, 8, … or {SHARD}."
             )
-
+        squares(self.pretrained.preprocess, self.pretrained.name)
         count = len(self.pretrained.classes)
         if isinstance(self.target, int) and not 0 <= self.target < count:
             raise ValueError(
@@ -99,7 +101,7 @@ class Plan:
                 "name": self.pretrained.name,
                 "weights": digest(jax.tree.leaves(self.pretrained.model)),
                 "classes": digest([np.array(self.pretrained.classes)]),
-                "preprocess": asdict(self.pretrained.preprocess),
+                "preprocess": asdict(self.preprocess),
             },
             "methods": {
                 name: method_settings(self.method(name), name=name)
@@ -116,6 +118,11 @@ class Plan:
             },
             "maps": {"dtype": self.maps_dtype, "resolution": self.resolution},
         }
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """What makes the network's square from a photograph."""
+        return squares(self.pretrained.preprocess, self.pretrained.name)
 
     @property
     def reads_site(self) -> bool:
