@@ -49,6 +49,16 @@ def test_sites_of_a_network_without_weights(call):
     assert any(row[3] == "1 × 10" for row in rows)
 
 
+def test_a_network_that_segments(call, tmp_path):
+    result = call("sites", "--model", "espnet_camvid")
+    assert result.exit_code == 0
+    site = "features/b3/act/leaky_relu:0\tfeatures/b3 features/b3/act\tleaky_relu\t"
+    assert site + "1 × 45 × 60 × 256\tnhwc" in result.stdout
+    result = call("bench", "--model", "espnet_camvid", "--method", "gradient")
+    assert result.exit_code == 2
+    assert "names a class per pixel; here a network is needed" in result.stderr
+
+
 def test_sites_of_an_unknown_model(call):
     result = call("sites", "--model", "squeezenet")
     assert result.exit_code == 2

@@ -32,6 +32,7 @@ PARAMETERS = {
     "vgg19_bn": 143678248,
     "cifar10_resnet20": 269722,
     "cifar10_resnet56": 853018,
+    "espnet_camvid": 354517,
 }
 
 
