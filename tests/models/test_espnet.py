@@ -1,5 +1,7 @@
 """A network that names a class per pixel."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +16,7 @@ from xattr.models._convert import torch_shapes
 from xattr.models._espnet import Block, Downsampling, espnet
 from xattr.models._layers import AveragePool, PReLU
 from xattr.models._presets import PRESETS
+from xattr.run import Plan
 
 apply = nnx.jit(lambda network, x: network(x))
 
@@ -73,7 +76,8 @@ def test_transposed_convolutions_have_torchs_layout():
     weight = models.to_tensors(network)["classifier.weight"]
     assert weight.shape == (5, 5, 2, 2)
     x = np.random.default_rng(0).normal(size=(2, 3, 5))
-    found = apply(network.head.classifier, jnp.asarray(x[None], jnp.float32))[0]
+    decoder: Any = network.head
+    found = apply(decoder.classifier, jnp.asarray(x[None], jnp.float32))[0]
     np.testing.assert_allclose(found, oracle.doubled(x, weight), rtol=1e-4, atol=1e-5)
 
 
@@ -119,6 +123,37 @@ def test_other_depths_are_other_networks():
     assert "encoder.level3.3.c1.conv.weight" not in names
 
 
+def drawn(name, shape, noise):
+    """Values that keep the scale of activations; slopes and variances positive."""
+    if len(shape) == 4:
+        return noise.normal(size=shape) / np.sqrt(np.prod(shape[1:]))
+    low = 0.2 if name.endswith(("act.weight", "running_var")) else -0.5
+    return noise.uniform(low, 1.0, shape)
+
+
+def test_the_whole_network_is_its_definition(tmp_path):
+    from safetensors.numpy import save_file
+
+    noise = np.random.default_rng(0)
+    tensors = {
+        name: drawn(name, shape, noise).astype(np.float32)
+        for name, shape in torch_shapes(PRESETS["espnet_camvid"].abstract(12)).items()
+    }
+    save_file(tensors, tmp_path / "w.safetensors")
+    halves = models.Normalize((0.5,) * 3, (0.5,) * 3)
+    pretrained = models.load(
+        "espnet_camvid", weights=tmp_path / "w.safetensors", normalize=halves
+    )
+    images = np.asarray(noise.random((1, 16, 24, 3)), np.float32)
+    run = jax.jit(lambda model, x: (model(x), xattr.record(model, x, pretrained.site)))
+    logits, recorded = run(pretrained.model, jnp.asarray(images))
+    expected = oracle.ESPNet(tensors)(2.0 * images[0] - 1)
+    assert logits.shape == (1, 16, 24, 12)
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(logits[0] / scale, expected / scale, atol=1e-5)
+    assert recorded[pretrained.site].shape == (1, 2, 3, 256)
+
+
 def test_pretrained(tmp_path):
     from safetensors.numpy import save_file
 
@@ -127,11 +162,8 @@ def test_pretrained(tmp_path):
     pretrained = models.load("espnet_camvid", weights=tmp_path / "w.safetensors")
     assert pretrained.classes[8:] == ("car", "pedestrian", "bicyclist", "unlabelled")
     assert pretrained.preprocess == Stretch(height=360, width=480)
-    images = jnp.linspace(0, 1, 16 * 24 * 3).reshape(1, 16, 24, 3)
-    run = jax.jit(lambda model, x: (model(x), xattr.record(model, x, pretrained.site)))
-    logits, recorded = run(pretrained.model, images)
-    np.testing.assert_allclose(logits, apply(network, images), rtol=1e-4, atol=1e-4)
-    assert recorded[pretrained.site].shape == (1, 2, 3, 256)
+    with pytest.raises(ValueError, match="'espnet_camvid' .* names a class per pixel"):
+        Plan(pretrained=pretrained, methods={})
 
 
 def test_it_takes_blue_first_in_units_of_the_training_frames():

@@ -89,7 +89,9 @@ def load(
       "squeezenet1_1" and "squeezenet1_0_pruned" are Caffe's, "mobilenet_v2" is
       TensorFlow's (SAME padding, batch normalization folded into the convolutions).
       Weights from torchvision go by "squeezenet1_1_torchvision", "squeezenet1_0" and
-      "mobilenet_v2_torchvision".
+      "mobilenet_v2_torchvision". "espnet_camvid" segments, has its authors' tensor
+      names, and takes whole frames: see the section on segmentation in
+      docs/conventions.md.
     """
     preset = find_preset(name)
     network = load_network(name, weights=weights, normalize=normalize)
@@ -117,7 +119,8 @@ def load_network(
       normalize: as in `load`.
 
     Returns:
-      The module, to take apart: `network.features` gives the last spatial map.
+      The module, to take apart: `network.features` gives the last spatial map (of a
+      network that segments, the maps that its head needs).
 
     Raises:
       FileNotFoundError: as in `load`.
