@@ -140,7 +140,7 @@ def test_the_whole_network_is_its_definition(tmp_path):
         for name, shape in torch_shapes(PRESETS["espnet_camvid"].abstract(12)).items()
     }
     save_file(tensors, tmp_path / "w.safetensors")
-    halves = models.Normalize((0.5,) * 3, (0.5,) * 3)
+    halves = models.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     pretrained = models.load(
         "espnet_camvid", weights=tmp_path / "w.safetensors", normalize=halves
     )
