@@ -132,10 +132,10 @@ def _dot(equation: Equation, operands: Sequence[str]) -> str:
     )
     free_left = _without(left, (*contract_l, *batch_l))
     free_right = _without(right, (*contract_r, *batch_r))
-    # The free axis of a matrix of weights is the new channel axis.
-    if "n" in shared + free_left and free_right == "?":
+    # The free axis of a matrix of weights, which no image has, is the new channel axis.
+    if "n" in free_left and "n" not in right and free_right == "?":
         free_right = "c"
-    elif "n" in shared + free_right and free_left == "?":
+    elif "n" in free_right and "n" not in left and free_left == "?":
         free_left = "c"
     return shared + free_left + free_right
 
