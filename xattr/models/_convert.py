@@ -17,6 +17,10 @@ _LEAVES = {
     "mean": "running_mean",
     "var": "running_var",
 }
+# A linear layer that torch keeps as parameters of the module around it.
+_UNWRAPPED = "in_proj."
+# Names of torchvision's first vision transformers -> those of its later ones.
+_RENAMED = {".mlp.linear_1.": ".mlp.0.", ".mlp.linear_2.": ".mlp.3."}
 _LISTED = 8
 
 
@@ -28,8 +32,8 @@ def with_tensors(network: Network, tensors: Mapping[str, np.ndarray]) -> Network
 
     Args:
       network: may be abstract (`nnx.eval_shape`); its own values are not read.
-      tensors: arrays by torchvision's names. Batch counters and a common "module."
-        prefix are dropped.
+      tensors: arrays by torchvision's names, its older ones for vision transformers
+        too. Batch counters and a common "module." prefix are dropped.
 
     Returns:
       A new network with the values of `tensors`.
@@ -48,7 +52,7 @@ def with_tensors(network: Network, tensors: Mapping[str, np.ndarray]) -> Network
       True
     """
     definition, state = nnx.split(network)
-    tensors = _without_counters(tensors)
+    tensors = _tidied(tensors)
     _check(tensors, torch_shapes(network))
     filled = [
         (path, variable.replace(jnp.asarray(_to_flax(tensors[name]))))
@@ -88,7 +92,8 @@ def _torch_name(path: tuple, prefixes: tuple[str, str]) -> str:
     """Name of a parameter in torch's files."""
     part, *modules, leaf = path
     prefix = prefixes[("features", "head").index(part)]
-    return prefix + ".".join([*map(str, modules), _LEAVES[leaf]])
+    name = prefix + ".".join(map(str, [*modules, _LEAVES.get(leaf, leaf)]))
+    return name.replace(_UNWRAPPED, _UNWRAPPED.replace(".", "_"))
 
 
 def _torch_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -108,16 +113,22 @@ def _to_flax(value: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(value.transpose(axes), dtype=np.float32)
 
 
-def _without_counters(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Drop batch counters, and the prefix that data-parallel training leaves."""
+def _tidied(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Drop counters and the prefix of data-parallel training; give names of today."""
     prefix = "module."
     if not tensors or not all(name.startswith(prefix) for name in tensors):
         prefix = ""
     return {
-        name.removeprefix(prefix): value
+        _renamed(name.removeprefix(prefix)): value
         for name, value in tensors.items()
         if not name.endswith("num_batches_tracked")
     }
+
+
+def _renamed(name: str) -> str:
+    for old, new in _RENAMED.items():
+        name = name.replace(old, new)
+    return name
 
 
 def _check(

@@ -16,6 +16,7 @@ from xattr.models._network import Network, Normalize
 from xattr.models._resnet import resnet
 from xattr.models._squeezenet import squeezenet1_0, squeezenet1_1
 from xattr.models._vgg import vgg
+from xattr.models._vit import vit
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Preset:
     Attributes:
       build: makes the network from its number of classes and keys.
       output: torch's name of the tensor with one row per class.
-      site: the last spatial block, the default site of CAMs.
+      site: the last spatial block, or the last tokens that see each other: the default
+        site of CAMs.
       normalize: makes what the network takes from RGB in [0, 1].
       preprocess: makes what it takes from a photograph: a square, or all of it at
         one size for a network that segments.
@@ -102,6 +104,15 @@ def _cifar(depth: int) -> Preset:
     )
 
 
+def _vit(patch_size: int) -> Preset:
+    return Preset(
+        partial(vit, patch_size=patch_size),
+        output="heads.head.weight",
+        site="features/encoder/layers/encoder_layer_11/ln_1",
+        normalize=_imagenet,
+    )
+
+
 _squeezenet = partial(Preset, output="classifier.1.weight", site="features/12")
 _mobilenet = partial(Preset, output="classifier.1.weight", site="features/18")
 _folded = partial(mobilenet_v2, padding="SAME", norm=False)
@@ -126,6 +137,7 @@ PRESETS: dict[str, Preset] = {
     },
     **{f"vgg{depth}": _vgg(depth, norm=False) for depth in (11, 13, 16, 19)},
     **{f"vgg{depth}_bn": _vgg(depth, norm=True) for depth in (11, 13, 16, 19)},
+    **{f"vit_b_{patch_size}": _vit(patch_size) for patch_size in (16, 32)},
     **{f"cifar10_resnet{depth}": _cifar(depth) for depth in (20, 56)},
     "espnet_camvid": Preset(
         espnet,
