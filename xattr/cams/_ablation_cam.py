@@ -13,12 +13,11 @@ from xattr._compile import compiled
 from xattr._model import Model
 from xattr._scores import logit, score_and_targets
 from xattr._types import Images, Keys, Predictor, Score
+from xattr.cams._layout import site_layout
 from xattr.cams._site_gradient import (
     Map,
     finish,
     ratio,
-    site_axes,
-    to_grid,
     weighted,
 )
 from xattr.program import Site, Split, affine_above, split_at
@@ -62,8 +61,8 @@ def ablation_cam(
       site: exact name or module path of the activation: usually the last one that has
         a spatial grid.
       relu: keep only evidence for the target, as published; False keeps the sign.
-      axes: which axis of the site is which, as a permutation of `nhwc`; read from the
-        model when None.
+      axes: which axis of the site is which, as a permutation of `nhwc`, or of `ntc`
+        for tokens; read from the model when None.
       score: scalar being explained.
       chunk_size: images, or channels without which they are evaluated, held in memory
         at once; chosen to fit when None.
@@ -95,14 +94,14 @@ def ablation_cam(
     """
     del key
     split = split_at(model, _one(images), site)
-    layout = site_axes(split.site, site, axes)
+    layout = site_layout(model, _one(images), split.site, site, axes)
     at_once = _is_affine_above(model, images, targets, split.site, score)
     drops_of = _from_one_gradient if at_once else _one_by_one
     above = partial(_score_above, split, score)
     rows = (images, targets)
-    found = drops_of(split, above, rows, layout.index("c"), chunk_size)
+    found = drops_of(split, above, rows, layout.channels, chunk_size)
     activations, scores, drops = (x.astype(images.dtype) for x in found)
-    grids = jax.vmap(lambda a: to_grid(a, layout)[0])(activations)
+    grids = jax.vmap(lambda a: layout.to_grid(a)[0])(activations)
     return finish(weighted(grids, ratio(drops, scores[:, None])), relu, images)
 
 

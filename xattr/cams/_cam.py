@@ -5,7 +5,8 @@ from jaxtyping import PyTree
 from xattr._compile import compiled
 from xattr._scores import logit
 from xattr._types import Images, Keys, Predictor, Score
-from xattr.cams._site_gradient import Map, SiteGradient, grid_axes, map_of, weighted
+from xattr.cams._layout import site_layout
+from xattr.cams._site_gradient import Map, SiteGradient, map_of, weighted
 from xattr.program import affine_above, perturb
 
 
@@ -45,8 +46,8 @@ def cam(
       targets: what `score` selects; the predicted classes when None.
       site: exact name or module path of the activation that is pooled.
       relu: keep only evidence for the target; False keeps the sign.
-      axes: which axis of the site is which, as a permutation of `nhwc`; read from the
-        model when None.
+      axes: which axis of the site is which, as a permutation of `nhwc`, or of `ntc`
+        for tokens; read from the model when None.
       score: scalar being explained. For one that is not linear in the outputs, $w$ is
         its derivative.
       chunk_size: images held in memory at once; chosen to fit when None.
@@ -76,8 +77,9 @@ def cam(
     """
     del key
     one = images[:1]
-    layout = grid_axes(perturb(model, one, [site]), site, axes)
-    offending = affine_above(model, one, site, layout)
+    found = perturb(model, one, [site]).sites[site]
+    layout = site_layout(model, one, found, site, axes)
+    offending = affine_above(model, one, site, layout.positions)
     if offending is not None:
         raise ValueError(
             f"`site`={site!r} is followed by {offending!r}, which is no affine layer "

@@ -49,8 +49,8 @@ def eigen_cam(
       center: subtract each channel's mean over the cells first, so that the component
         is that of largest variance.
       relu: keep only the positive part; False keeps the sign.
-      axes: which axis of the site is which, as a permutation of `nhwc`; read from the
-        model when None.
+      axes: which axis of the site is which, as a permutation of `nhwc`, or of `ntc`
+        for tokens; read from the model when None.
       score: ignored.
       chunk_size: images held in memory at once; chosen to fit when None.
       key: ignored.

@@ -47,8 +47,8 @@ def eigen_grad_cam(
       center: subtract each channel's mean over the cells first, so that the component
         is that of largest variance.
       relu: keep only evidence for the target; False keeps the sign.
-      axes: which axis of the site is which, as a permutation of `nhwc`; read from the
-        model when None.
+      axes: which axis of the site is which, as a permutation of `nhwc`, or of `ntc`
+        for tokens; read from the model when None.
       score: scalar being explained.
       chunk_size: images held in memory at once; chosen to fit when None.
       key: ignored; accepted so that all methods share one signature.

@@ -40,8 +40,8 @@ def grad_cam(
       site: exact name or module path of the activation: usually the last one that has
         a spatial grid.
       relu: keep only evidence for the target, as published; False keeps the sign.
-      axes: which axis of the site is which, as a permutation of `nhwc`; read from the
-        model when None.
+      axes: which axis of the site is which, as a permutation of `nhwc`, or of `ntc`
+        for tokens; read from the model when None.
       score: scalar being explained.
       chunk_size: images held in memory at once; chosen to fit when None.
       key: ignored; accepted so that all methods share one signature.

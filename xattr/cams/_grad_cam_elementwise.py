@@ -40,8 +40,8 @@ def grad_cam_elementwise(
       site: exact name or module path of the activation.
       relu: changes nothing, for no term of the sum is negative; accepted so that all
         class activation maps share one signature.
-      axes: which axis of the site is which, as a permutation of `nhwc`; read from the
-        model when None.
+      axes: which axis of the site is which, as a permutation of `nhwc`, or of `ntc`
+        for tokens; read from the model when None.
       score: scalar being explained.
       chunk_size: images held in memory at once; chosen to fit when None.
       key: ignored; accepted so that all methods share one signature.

@@ -115,8 +115,8 @@ def grad_cam_plus_plus(
       variant: whose $\alpha$: `paper`, `authors`, `pytorch-grad-cam`, `torch-cam` or
         `xplique`.
       relu: keep only evidence for the target; False keeps the sign.
-      axes: which axis of the site is which, as a permutation of `nhwc`; read from the
-        model when None.
+      axes: which axis of the site is which, as a permutation of `nhwc`, or of `ntc`
+        for tokens; read from the model when None.
       score: scalar being explained: the paper's is a logit.
       chunk_size: images held in memory at once; chosen to fit when None.
       key: ignored; accepted so that all methods share one signature.

@@ -55,8 +55,8 @@ def gradient_cams(
         `grad_cam_plus_plus`, `hires_cam`, `layer_cam`, `grad_cam_elementwise`,
         `xgrad_cam`, `eigen_cam`, `eigen_grad_cam`.
       relu: keep only evidence for the target; False keeps the sign.
-      axes: which axis of the site is which, as a permutation of `nhwc`; read from the
-        model when None.
+      axes: which axis of the site is which, as a permutation of `nhwc`, or of `ntc`
+        for tokens; read from the model when None.
       score: scalar being explained.
       chunk_size: images held in memory at once; chosen to fit when None.
       key: ignored; accepted so that all methods share one signature.

@@ -60,8 +60,8 @@ def integrated_grad_cam(
         images that broadcast to `images`; zeros when None.
       num_steps: gradients per image.
       relu: keep only evidence for the target, at each step; False keeps the sign.
-      axes: which axis of the site is which, as a permutation of `nhwc`; read from the
-        model when None.
+      axes: which axis of the site is which, as a permutation of `nhwc`, or of `ntc`
+        for tokens; read from the model when None.
       score: scalar being explained.
       chunk_size: steps held in memory at once; chosen to fit when None.
       key: ignored; accepted so that all methods share one signature.

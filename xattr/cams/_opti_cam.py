@@ -57,8 +57,8 @@ def opti_cam(
         RGB in [0, 1], is the authors' choice.
       resize: how the map is enlarged, `bilinear`, `align_corners` or `nearest`; see
         `xattr.images.resize`.
-      axes: which axis of the site is which, as a permutation of `nhwc`; read from the
-        model when None.
+      axes: which axis of the site is which, as a permutation of `nhwc`, or of `ntc`
+        for tokens; read from the model when None.
       score: scalar being maximized.
       chunk_size: images held in memory at once; chosen to fit when None.
       key: ignored; accepted so that all methods share one signature.

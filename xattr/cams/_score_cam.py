@@ -86,8 +86,8 @@ def score_cam(
       resize: how channels are enlarged, `bilinear`, `align_corners` or `nearest` (see
         `xattr.images.resize`); the variant's own when None.
       relu: keep only evidence for the target, as published; False keeps the sign.
-      axes: which axis of the site is which, as a permutation of `nhwc`; read from the
-        model when None.
+      axes: which axis of the site is which, as a permutation of `nhwc`, or of `ntc`
+        for tokens; read from the model when None.
       score: scalar being explained; the variant's own when None.
       chunk_size: masked images held in memory at once; chosen to fit when None.
       key: ignored; accepted so that all methods share one signature.

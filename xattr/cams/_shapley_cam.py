@@ -7,13 +7,12 @@ from xattr._chunking import evaluate_all
 from xattr._compile import compiled
 from xattr._scores import rest, score_and_targets
 from xattr._types import Images, Keys, Predictor, Score
+from xattr.cams._layout import site_layout
 from xattr.cams._site_gradient import (
     Grid,
     Map,
     SiteGradient,
     finish,
-    grid_axes,
-    to_grid,
     weighted,
 )
 from xattr.program import perturb
@@ -55,8 +54,8 @@ def shapley_cam(
       targets: what `score` selects; the predicted classes when None.
       site: exact name or module path of the activation.
       relu: keep only evidence for the target; False keeps the sign.
-      axes: which axis of the site is which, as a permutation of `nhwc`; read from the
-        model when None.
+      axes: which axis of the site is which, as a permutation of `nhwc`, or of `ntc`
+        for tokens; read from the model when None.
       score: scalar being explained. Where the logits are affine in the site, their
         second derivative is zero, and `score=logit` gives Grad-CAM.
       chunk_size: images held in memory at once; chosen to fit when None.
@@ -99,7 +98,7 @@ def _with_curvature(
 ) -> tuple[SiteGradient, Grid]:
     """A site's gradient, and the gradient's derivative along the activations."""
     perturbed = perturb(model, images, [site])
-    layout = grid_axes(perturbed, site, axes)
+    layout = site_layout(model, images, perturbed.sites[site], site, axes)
 
     def total(perturbation: Array) -> tuple[Array, Array]:
         outputs, activations = perturbed.call({site: perturbation})
@@ -108,5 +107,5 @@ def _with_curvature(
     gradient, change, activations = jax.linearize(
         jax.grad(total, has_aux=True), perturbed.zeros[site], has_aux=True
     )
-    found = SiteGradient(to_grid(activations, layout), to_grid(gradient, layout))
-    return found, to_grid(change(activations), layout)
+    found = SiteGradient(layout.to_grid(activations), layout.to_grid(gradient))
+    return found, layout.to_grid(change(activations))

@@ -10,9 +10,9 @@ from jaxtyping import Array, Float, PyTree
 from xattr._chunking import evaluate_all
 from xattr._scores import score_and_targets
 from xattr._types import Images, Predictor, Score
-from xattr.program import Perturbed, Site, perturb
+from xattr.cams._layout import Grid, site_layout
+from xattr.program import perturb
 
-Grid = Float[Array, "n i j d"]
 Map = Float[Array, "n i j"]
 Formula = Callable[["SiteGradient"], Map]
 
@@ -55,14 +55,14 @@ def site_gradient(
 ) -> SiteGradient:
     """Both from one pass that goes back only as far as the site."""
     perturbed = perturb(model, images, [site])
-    layout = grid_axes(perturbed, site, axes)
+    layout = site_layout(model, images, perturbed.sites[site], site, axes)
 
     def total(perturbations: dict[str, Array]) -> tuple[Array, Array]:
         outputs, activations = perturbed.call(perturbations)
         return score_and_targets(score, outputs, targets)[0].sum(), activations[site]
 
     gradients, activations = jax.grad(total, has_aux=True)(perturbed.zeros)
-    return SiteGradient(to_grid(activations, layout), to_grid(gradients[site], layout))
+    return SiteGradient(layout.to_grid(activations), layout.to_grid(gradients[site]))
 
 
 def site_and_outputs(
@@ -70,34 +70,9 @@ def site_and_outputs(
 ) -> tuple[Grid, PyTree]:
     """Activations of a site, and the model's outputs."""
     perturbed = perturb(model, images, [site])
-    layout = grid_axes(perturbed, site, axes)
+    layout = site_layout(model, images, perturbed.sites[site], site, axes)
     outputs, activations = perturbed.call(perturbed.zeros)
-    return to_grid(activations[site], layout), outputs
-
-
-def grid_axes(perturbed: Perturbed, site: str, axes: str | None) -> str:
-    """The site's axes, as given or as read; an error where neither says."""
-    return site_axes(perturbed.sites[site], site, axes)
-
-
-def site_axes(found: Site, site: str, axes: str | None) -> str:
-    """The same, for a site under the name that was asked for."""
-    layout = found.axes if axes is None else axes
-    if sorted(layout) != ["c", "h", "n", "w"] or len(layout) != len(found.shape):
-        origin = "read from the model" if axes is None else "given"
-        raise ValueError(
-            f"`site`={site!r} has shape {found.shape} and axes {layout!r} ({origin}); "
-            f"a class activation map needs one batch, one row, one column and one "
-            f"channel axis. Choose a site with `xattr.sites(model, images)`, or say "
-            f"which axis is which with `axes=`, for example `axes='nhwc'` or "
-            f"`axes='nchw'`."
-        )
-    return layout
-
-
-def to_grid(array: Array, layout: str) -> Grid:
-    """An activation with its axes in the order batch, rows, columns, channels."""
-    return jnp.transpose(array, [layout.index(letter) for letter in "nhwc"])
+    return layout.to_grid(activations[site]), outputs
 
 
 def weighted(activations: Grid, weights: Float[Array, "n d"]) -> Map:

@@ -65,8 +65,8 @@ def smooth_grad_cam_plus_plus(
       stddev: standard deviation of the noise, as a share of the image's own range of
         values; 0 for none.
       relu: keep only evidence for the target; False keeps the sign.
-      axes: which axis of the site is which, as a permutation of `nhwc`; read from the
-        model when None.
+      axes: which axis of the site is which, as a permutation of `nhwc`, or of `ntc`
+        for tokens; read from the model when None.
       score: scalar being explained.
       chunk_size: noisy images held in memory at once; chosen to fit when None.
       key: one key, or one per image.

@@ -25,6 +25,7 @@ from xattr.images._resample import Resize, resize
 from xattr.images._segments import segments
 from xattr.images._stretch import Stretch
 from xattr.images._superpixels import superpixels
+from xattr.images._tokens import tokens_to_grid
 
 __all__ = [
     "STATUSES",
@@ -48,6 +49,7 @@ __all__ = [
     "status",
     "superpixels",
     "symmetric",
+    "tokens_to_grid",
     "uniform_noise",
     "white",
 ]

@@ -3,6 +3,7 @@
 from xattr.program._above import Split, split_at
 from xattr.program._affine import affine_above
 from xattr.program._at_site import arranged, at_site
+from xattr.program._attention import Attention, attentions
 from xattr.program._biases import Biased, biased
 from xattr.program._edit import Perturbed, edit, perturb, record
 from xattr.program._hoist import hoist
@@ -10,6 +11,7 @@ from xattr.program._memory import Footprint, footprint, live_bytes
 from xattr.program._receptive_field import receptive_field
 from xattr.program._rewrite import rewrite
 from xattr.program._sites import Site, sites
+from xattr.program._token_grid import token_grid
 from xattr.program._window import (
     Boxes,
     Savings,
@@ -19,6 +21,7 @@ from xattr.program._window import (
 
 __all__ = [
     "Biased",
+    "Attention",
     "Boxes",
     "Footprint",
     "Perturbed",
@@ -29,6 +32,7 @@ __all__ = [
     "arranged",
     "at_site",
     "biased",
+    "attentions",
     "edit",
     "footprint",
     "hoist",
@@ -41,4 +45,5 @@ __all__ = [
     "rewrite",
     "sites",
     "split_at",
+    "token_grid",
 ]
