@@ -54,6 +54,8 @@ _NAMES = {
     "layer_integrated_gradients": "paths",
     "full_grad": "relevance",
     "full_gradients": "relevance",
+    "attention_rollout": "relevance",
+    "generic_attention": "relevance",
     "ablation_cam": "cams",
     "cam": "cams",
     "eigen_cam": "cams",
@@ -177,5 +179,10 @@ if TYPE_CHECKING:
         sobol,
     )
     from xattr.program import Site, at_site, edit, receptive_field, record, sites
-    from xattr.relevance import full_grad, full_gradients
+    from xattr.relevance import (
+        attention_rollout,
+        full_grad,
+        full_gradients,
+        generic_attention,
+    )
     from xattr.run import open_run

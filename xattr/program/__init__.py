@@ -20,8 +20,8 @@ from xattr.program._window import (
 )
 
 __all__ = [
-    "Biased",
     "Attention",
+    "Biased",
     "Boxes",
     "Footprint",
     "Perturbed",
@@ -31,8 +31,8 @@ __all__ = [
     "affine_above",
     "arranged",
     "at_site",
-    "biased",
     "attentions",
+    "biased",
     "edit",
     "footprint",
     "hoist",
