@@ -5,16 +5,26 @@ Runs where torch and torchvision are installed beside this package:
     python -m pytest --noconftest -m parity tests/parity/test_torchvision.py
 """
 
+import functools
 import importlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
+import xattr
 from xattr.images._preprocess import Preprocess
-from xattr.models import Normalize, load_network, read_weights, to_tensors
+from xattr.models import (
+    Normalize,
+    load_network,
+    read_weights,
+    to_tensors,
+    with_tensors,
+)
 from xattr.models._presets import PRESETS
+from xattr.models._vit import vit
 
 pytestmark = pytest.mark.parity
 torch = pytest.importorskip("torch", exc_type=ImportError)
@@ -24,7 +34,7 @@ TORCHVISION = {
     "squeezenet1_0": "squeezenet1_0",
     "squeezenet1_1": "squeezenet1_1",
     "mobilenet_v2_torchvision": "mobilenet_v2",
-    **{name: name for name in PRESETS if name.startswith(("resnet", "vgg"))},
+    **{name: name for name in PRESETS if name.startswith(("resnet", "vgg", "vit"))},
 }
 
 
@@ -55,6 +65,15 @@ def randomized(module, seed=0):
             normal(layer.weight, (2 / fan_in) ** 0.5)
             if layer.bias is not None:
                 normal(layer.bias, 0.1)
+        elif isinstance(layer, torch.nn.LayerNorm):
+            normal(layer.weight, 0.2, 1.0)
+            normal(layer.bias, 0.3)
+        elif isinstance(layer, torch.nn.MultiheadAttention):
+            normal(layer.in_proj_weight, (2 / layer.embed_dim) ** 0.5)
+            normal(layer.in_proj_bias, 0.1)
+    for name, parameter in module.named_parameters():
+        if name in ("class_token", "encoder.pos_embedding"):
+            normal(parameter, 0.3)
     return module.eval()
 
 
@@ -74,11 +93,11 @@ def outputs(module, name, path, size):
     return network, ours, theirs
 
 
-def assert_close(ours, theirs):
-    """Within 1e-4 of the largest output, which must depend on the image."""
+def assert_close(ours, theirs, atol=1e-4):
+    """Within that of the largest output, which must depend on the image."""
     scale = np.abs(theirs).max()
     assert np.abs(theirs[0] - theirs[1]).max() > 1e-3 * scale
-    np.testing.assert_allclose(ours / scale, theirs / scale, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(ours / scale, theirs / scale, rtol=0, atol=atol)
 
 
 @pytest.mark.parametrize("name", TORCHVISION)
@@ -90,11 +109,43 @@ def test_torchvision(torchvision, tmp_path, name):
         else definition(weights=None)
     )
     network, ours, theirs = outputs(module, name, tmp_path / "w.pt", 224)
-    assert_close(ours, theirs)
+    assert_close(ours, theirs, 1e-5 if name.startswith("vit") else 1e-4)
     back = {key: torch.from_numpy(x) for key, x in to_tensors(network).items()}
     missing, surplus = module.load_state_dict(back, strict=False)
     assert not surplus
     assert all(key.endswith("num_batches_tracked") for key in missing)
+
+
+def test_a_vision_transformer_of_another_size(torchvision, tmp_path):
+    """As close as rounding allows, and reading attention is what torch's layer reads."""
+    sizes = {"patch_size": 8, "image_size": 40, "num_heads": 4}
+    module = torchvision.models.VisionTransformer(
+        **sizes, num_layers=3, hidden_dim=32, mlp_dim=48, num_classes=7
+    )
+    randomized(module)
+    build = functools.partial(vit, 7, **sizes, depth=3, width=32, hidden=48)
+    network = with_tensors(
+        nnx.eval_shape(lambda: build(rngs=nnx.Rngs(0))),
+        {name: tensor.numpy() for name, tensor in module.state_dict().items()},
+    )
+    batch = images(40)
+    model = xattr.from_nnx(network)
+    with jax.default_matmul_precision("highest"):
+        ours = np.asarray(model(jnp.asarray(batch)))
+        site = xattr.program.attentions(model, jnp.asarray(batch))[1].site.name
+        weights = xattr.record(model, jnp.asarray(batch), site)[site]
+    read = []
+
+    def keep(layer, arguments, _):
+        tokens = arguments[0]
+        read.append(layer(tokens, tokens, tokens, average_attn_weights=False)[1])
+
+    layer = module.encoder.layers[1].self_attention
+    handle = layer.register_forward_hook(lambda *args: handle.remove() or keep(*args))
+    with torch.no_grad():
+        theirs = module(torch.from_numpy(batch.transpose(0, 3, 1, 2).copy())).numpy()
+    assert_close(ours, theirs, 1e-5)
+    np.testing.assert_allclose(weights, read[0].numpy(), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["vgg11", "squeezenet1_1", "resnet18"])
