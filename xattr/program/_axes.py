@@ -97,11 +97,17 @@ def _merge(candidates: Sequence[str], rank: int) -> str:
 def _elementwise(
     equation: Equation, shape: tuple[int, ...], operands: Sequence[str]
 ) -> str:
-    alike = [
-        axes
-        for axes, atom in zip(operands, equation.invars, strict=True)
-        if atom.aval.shape == shape
-    ]
+    """What operands say of the axes that they are not broadcast along."""
+    alike = []
+    for axes, atom in zip(operands, equation.invars, strict=True):
+        sizes = atom.aval.shape
+        if len(sizes) == len(shape) and all(
+            size in (1, extent) for size, extent in zip(sizes, shape, strict=True)
+        ):
+            places = zip(axes, sizes, shape, strict=True)
+            alike.append(
+                "".join(a if size == extent else "?" for a, size, extent in places)
+            )
     return _merge(alike, len(shape))
 
 

@@ -79,7 +79,7 @@ def attention_rollout(
               [0.25, 0.25]]], dtype=float32)
 
     References:
-      [abnar2020quantifying], eq. 1 and 2.
+      [abnar2020quantifying], sec. 3.
 
     Notes:
       Rows are divided by their sums after fusion and discarding, which changes nothing
