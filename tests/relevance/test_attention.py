@@ -106,7 +106,7 @@ def test_rollout_does_not_know_classes_and_generic_attention_does():
         [np.asarray(method(model, images, [target])) for target in (0, 1)]
         for method in METHODS.values()
     )
-    np.testing.assert_array_equal(*rollouts)
+    np.testing.assert_array_equal(rollouts[0], rollouts[1])
     assert np.abs(generic[0] - generic[1]).max() > 1e-2 * generic[0].max()
 
 
