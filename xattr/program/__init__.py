@@ -10,6 +10,14 @@ from xattr.program._hoist import hoist
 from xattr.program._memory import Footprint, footprint, live_bytes
 from xattr.program._receptive_field import receptive_field
 from xattr.program._rewrite import rewrite
+from xattr.program._rules import (
+    Composite,
+    Operation,
+    Rule,
+    Where,
+    replace_rules,
+    ruled,
+)
 from xattr.program._sites import Site, sites
 from xattr.program._token_grid import token_grid
 from xattr.program._window import (
@@ -23,11 +31,15 @@ __all__ = [
     "Attention",
     "Biased",
     "Boxes",
+    "Composite",
     "Footprint",
+    "Operation",
     "Perturbed",
+    "Rule",
     "Savings",
     "Site",
     "Split",
+    "Where",
     "affine_above",
     "arranged",
     "at_site",
@@ -42,7 +54,9 @@ __all__ = [
     "perturb",
     "receptive_field",
     "record",
+    "replace_rules",
     "rewrite",
+    "ruled",
     "sites",
     "split_at",
     "token_grid",
