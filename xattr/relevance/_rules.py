@@ -135,26 +135,23 @@ def gamma(
     $$ R_i = \frac{x_i (w_i + \gamma w_i^+)}
        {\sum_i x_i (w_i + \gamma w_i^+) + b + \gamma b^+} R $$
 
-    for inputs that are nowhere negative; else $\gamma$ favours, of each product, those of
-    the output's sign.
+    for outputs above zero; of one below, $\gamma$ favours the products below zero.
     """
     (x,) = inputs
     layer = _layer(operation)
     weights, bias = layer.weights, layer.bias
-    more = weights + gamma * jnp.maximum(weights, 0)
-    less = weights + gamma * jnp.minimum(weights, 0)
-    part = bias + gamma * jnp.maximum(bias, 0)
-    if operation.nonnegative:
-        return (_shared(layer.linear, [(x, more)], part, relevance, epsilon),)
-    above, below = jnp.maximum(x, 0), jnp.minimum(x, 0)
-    positive = jnp.where(output > 0, relevance, 0)
-    negative = jnp.where(output < 0, relevance, 0)
-    passed = _shared(
-        layer.linear, [(above, more), (below, less)], part, positive, epsilon
-    )
-    part = bias + gamma * jnp.minimum(bias, 0)
-    terms = [(above, less), (below, more)]
-    return (passed + _shared(layer.linear, terms, part, negative, epsilon),)
+    passed = jnp.zeros_like(x)
+    for favoured, other, sign in (
+        (jnp.maximum, jnp.minimum, output > 0),
+        (jnp.minimum, jnp.maximum, output < 0),
+    ):
+        terms = [(jnp.maximum(x, 0), weights + gamma * favoured(weights, 0))]
+        if not operation.nonnegative:
+            terms.append((jnp.minimum(x, 0), weights + gamma * other(weights, 0)))
+        part = bias + gamma * favoured(bias, 0)
+        chosen = jnp.where(sign, relevance, 0)
+        passed += _shared(layer.linear, terms, part, chosen, epsilon)
+    return (passed,)
 
 
 def flat(
@@ -217,7 +214,7 @@ def z_box(
         (-jnp.minimum(*ends), jnp.maximum(weights, 0)),
         (-jnp.maximum(*ends), jnp.minimum(weights, 0)),
     ]
-    return (_shared(layer.linear, terms, layer.bias, relevance, epsilon),)
+    return (_shared(layer.linear, terms, 0.0, relevance, epsilon),)
 
 
 def _layer(operation: Operation):
