@@ -222,7 +222,7 @@ def _loop(equation: Equation, operands: Sequence[str]) -> list[str]:
         fixed, state = operands[first:start], operands[start:]
         return _carried(params["body_jaxpr"].jaxpr, fixed, state, ())[0]
     jaxpr = params["jaxpr"].jaxpr
-    first, start = _scan_sizes(equation, jaxpr)
+    first, start = scan_sizes(equation, jaxpr)
     fixed, state, items = operands[:first], operands[first:start], operands[start:]
     body_items = [axes[1:] for axes in items]
     state, results = _carried(jaxpr, fixed, state, body_items)
@@ -258,7 +258,7 @@ def _common(candidates: Sequence[str]) -> str:
     )
 
 
-def _scan_sizes(equation: Equation, jaxpr: core.Jaxpr) -> tuple[int, int]:
+def scan_sizes(equation: Equation, jaxpr: core.Jaxpr) -> tuple[int, int]:
     """How many operands of a scan are constants, and how many with its state.
 
     Read off the shapes, since its parameters differ between versions of JAX: what is

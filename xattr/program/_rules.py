@@ -1,7 +1,7 @@
 """The same forward pass with other backward rules for chosen operations."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,34 +9,46 @@ from jaxtyping import Array, Float, PyTree
 
 from xattr._model import Model
 from xattr._types import Images, Predictor
-from xattr.program._blocks import Block, Blocks, find_blocks
+from xattr.program._blocks import Blocks, find_blocks
+from xattr.program._carrying import Block, run_block, stopped
+from xattr.program._facts import Facts
+from xattr.program._flat import SpelledOut, spelled_out
 from xattr.program._layer import Layer, read_layer
-from xattr.program._sites import read
-from xattr.program._trace import (
-    Program,
-    is_literal,
-    run_equation,
-    run_equations,
-    trace,
-    value_of,
-)
+from xattr.program._trace import run_equations, value_of
 
 Value = Float[Array, "..."]
+
+
+class Reference(NamedTuple):
+    """What an operation reads and gives for the images compared with."""
+
+    inputs: tuple[Value, ...]
+    output: Value
 
 
 class Operation(NamedTuple):
     """What a rule may ask of the operation that it stands for.
 
     Attributes:
-      kind: `conv`, `dense` (a product with weights), `attend` (a product with frozen
-        weights), `relu`, `rectifier`, `activation`, `affine`, `norm`, `softmax`,
-        `pool` (sums), `max_pool`, `sum`, `product`, `structural`, `unknown`.
+      kind: one of
+
+        - `conv`, `dense`: a layer with weights, and what is constant after it;
+        - `attend`: a product with weights that are frozen;
+        - `relu`; `rectifier`, another function that is zero below zero and never falls;
+          `activation`, any other function of each entry; `affine`, a constant added
+          or multiplied;
+        - `norm`, `softmax`: of one value;
+        - `pool`, a sum over axes or windows; `maximum`, over them or of two values;
+        - `sum`, `product`, `quotient` of two values;
+        - `structural`: what only moves values;
+        - `unknown`: anything else.
       name: its site.
       run: from its inputs to its output; what is frozen is a constant of it.
       layer: the weights and biases of a `conv`, `dense` or `attend`; else None.
       nonnegative: whether its input is known to be nowhere negative.
-      from_images: from images to its input, if what is between is affine and goes
-        entry by entry; else None.
+      from_images: what its input is where all pixels have some value, if what is
+        between only moves them, multiplies and adds; else None.
+      reference: what it reads and gives for the baseline, if there is one.
     """
 
     kind: str
@@ -44,7 +56,8 @@ class Operation(NamedTuple):
     run: Callable[..., Value]
     layer: Layer | None
     nonnegative: bool
-    from_images: Callable[[Images], Value] | None
+    from_images: Callable[[float], Value] | None
+    reference: Reference | None
 
 
 # From the operation, its inputs, its output and the relevance of its output, to the
@@ -78,21 +91,21 @@ class Composite(NamedTuple):
     Attributes:
       rules: the first whose place fits is used. None in the place of a rule leaves
         JAX's own derivative.
-      frozen: operations, such as `softmax`, whose results are taken as constants.
-      relevance: whether relevance is passed on, so that an operation without a rule is
-        an error, or a gradient, in which it keeps its derivative.
+      frozen: operations whose results are taken as constants, by name; `softmax` and
+        `norm` (of which it is what it divides by) by what they compute.
+      flow: what is passed on. `relevance`, so that an operation without a rule is an
+        error; `gradient`, in which it keeps its derivative; `difference`, a gradient
+        between images and a baseline, in which it may if it is linear.
     """
 
     rules: tuple[tuple[Where, Rule | None], ...]
     frozen: tuple[str, ...] = ()
-    relevance: bool = True
+    flow: Literal["relevance", "gradient", "difference"] = "relevance"
 
 
-# What only moves values passes relevance on as it does a gradient.
-_MOVING = {"structural", "max_pool"}
-
-
-def replace_rules(model: Predictor, composite: Composite) -> Model:
+def replace_rules(
+    model: Predictor, composite: Composite, baseline: Images | None = None
+) -> Model:
     """The same model, differentiated by other rules.
 
     Its outputs are those of the model, to the bit; `jax.vjp` of it gives what the
@@ -101,6 +114,8 @@ def replace_rules(model: Predictor, composite: Composite) -> Model:
     Args:
       model: function from a batch of images to outputs.
       composite: which rule goes where.
+      baseline: what the images are compared with, of their shape, for a composite whose
+        flow is `difference`.
 
     Raises:
       ValueError: when it is called, if relevance reaches an operation without a rule,
@@ -108,120 +123,173 @@ def replace_rules(model: Predictor, composite: Composite) -> Model:
 
     Example:
       >>> import jax, jax.numpy as jnp
-      >>> def double(operation, inputs, output, relevance):
-      ...     return (2 * relevance,)
-      >>> composite = Composite(((Where(("relu",)), double),), relevance=False)
+      >>> def double(operation, inputs, output, signal):
+      ...     return (2 * signal,)
+      >>> composite = Composite(((Where(("relu",)), double),), flow="gradient")
       >>> model = replace_rules(jax.nn.relu, composite)
       >>> jax.vjp(model, jnp.array([[-1.0, 3.0]]))[1](jnp.array([[1.0, 1.0]]))[0]
       Array([[2., 2.]], dtype=float32)
     """
-    return Model(_Ruled(composite), model)
+    return Model(_Ruled(composite), (model, baseline))
 
 
 class _Ruled(NamedTuple):
     composite: Composite
 
-    def __call__(self, model: Predictor, images: Images) -> PyTree:
-        return ruled(model, images, self.composite).run(images, {})
+    def __call__(self, params: Any, images: Images) -> PyTree:
+        model, baseline = params
+        return ruled(model, images, self.composite).run(images, baseline=baseline)
 
 
-class Ruled(NamedTuple):
-    """A model whose operations have rules.
+class Ruled:
+    """A model whose operations have rules, for batches of one shape and type.
 
     Attributes:
-      run: from images, and a zero for each name of `absorbing`, to the outputs. The
-        derivative by a zero is the relevance that the operation took in and did not
-        pass on.
       absorbing: names of the operations that have a rule.
+      shapes: of the values whose relevance may be asked for, by the names of their
+        sites.
     """
 
-    run: Callable[[Images, dict[str, Value]], PyTree]
-    absorbing: tuple[str, ...]
+    def __init__(
+        self, spelled: SpelledOut, blocks: Blocks, composite: Composite
+    ) -> None:
+        """Choose the rule of each block."""
+        self._spelled, self._blocks = spelled, blocks
+        self._facts = Facts(spelled, blocks)
+        self._differences = composite.flow == "difference"
+        _check(composite, self._facts)
+        self._rules = {
+            block: _choose(block, self._facts, composite)
+            for block in self._facts.blocks
+        }
+        self.absorbing = tuple(
+            block.name for block, rule in self._rules.items() if rule is not None
+        )
+        self._tappable = {
+            spelled.names[v]: v
+            for block in self._facts.blocks
+            for v in block.outputs
+            if v in spelled.names
+        }
+        self.shapes = {
+            name: jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype)
+            for name, v in self._tappable.items()
+        }
+
+    def run(
+        self,
+        images: Images,
+        sinks: Mapping[str, Value] | None = None,
+        taps: Mapping[str, Value] | None = None,
+        baseline: Images | None = None,
+    ) -> PyTree:
+        """The model's outputs.
+
+        Args:
+          images: the batch.
+          sinks: a zero for names of `absorbing`. The derivative by it is the relevance
+            that the operation took in and did not pass on.
+          taps: zeros for names of `shapes`. The derivative by them is the relevance of
+            that site.
+          baseline: what differences are taken from.
+        """
+        sinks, taps = sinks or {}, taps or {}
+        jaxpr = self._spelled.program.jaxpr
+        constants = zip(jaxpr.constvars, self._spelled.program.consts, strict=True)
+        values = {**dict(constants), jaxpr.invars[0]: images}
+        references = self._reference(values, baseline)
+        tapped = {self._tappable[name]: tap for name, tap in taps.items()}
+        for step in self._blocks.steps:
+            if not isinstance(step, Block):
+                run_equations([step], values, stopped)
+                continue
+            values.update(self._results(step, values, references, sinks))
+            for variable in step.outputs:
+                if variable in tapped:
+                    values[variable] = _tap(values[variable], tapped[variable])
+        outputs = [value_of(atom, values) for atom in jaxpr.outvars]
+        return jax.tree.unflatten(self._spelled.outputs, outputs)
+
+    def _reference(
+        self, values: Mapping[Any, Any], baseline: Images | None
+    ) -> Mapping[Any, Any] | None:
+        """All values for the baseline."""
+        if (baseline is not None) != self._differences:
+            raise ValueError(
+                "a `baseline` and a composite whose flow is 'difference' go together: "
+                "`replace_rules(model, composite, baseline)`."
+            )
+        if baseline is None:
+            return None
+        jaxpr = self._spelled.program.jaxpr
+        others = {**values, jaxpr.invars[0]: jax.lax.stop_gradient(baseline)}
+        run_equations(jaxpr.eqns, others)
+        return others
+
+    def _results(
+        self,
+        block: Block,
+        values: Mapping[Any, Any],
+        references: Mapping[Any, Any] | None,
+        sinks: Mapping[str, Value],
+    ) -> dict[Any, Any]:
+        """A block's outputs, differentiated by its rule."""
+        rule, carries = self._rules[block], self._blocks.carrying.live
+        inputs = tuple(values[v] for v in block.inputs)
+        others = tuple(values[v] for v in block.others)
+        if rule is None:
+            results = run_block(block, carries, inputs, others)
+        else:
+            chain = self._facts.chain(block) or ()
+            between = tuple(tuple(values[v] for v in b.others) for b in chain)
+            reference = None
+            if references is not None:
+                before = tuple(references[v] for v in block.inputs)
+                reference = Reference(before, references[block.outputs[0]])
+            sink = sinks.get(block.name, jnp.zeros((), inputs[0].dtype))
+            call = _with_rule(block, rule, self._facts, carries)
+            results = call(inputs, others, (between, reference), sink)
+        return dict(zip(block.outputs, results, strict=True))
 
 
 def ruled(model: Predictor, images: Images, composite: Composite) -> Ruled:
     """A model with rules, for batches of this shape and type."""
-    program = trace(model, images)
-    flat, shapes = jax.make_jaxpr(
-        lambda x: program.run(x, evaluate=run_equation), return_shape=True
-    )(images)
-    tree = jax.tree.structure(shapes)
-    reading = read(Program(flat, (), tree))
-    equations = flat.jaxpr.eqns
-    names = {
-        equations[output.address[0]].outvars[output.place]: name
-        for name, output in reading.outputs.items()
-    }
-    blocks = find_blocks(flat.jaxpr, names, frozenset(composite.frozen))
-    order = {name: k for k, name in enumerate(reading.outputs)}
-    facts = _Facts(flat.jaxpr, blocks)
-    rules = {}
-    for block in facts.blocks:
-        rules[block] = _choose(block, facts, composite, order, reading)
-    named = [block.name for block in facts.blocks if rules[block] is not None]
-
-    def run(images: Images, sinks: dict[str, Value]) -> PyTree:
-        (source,) = flat.jaxpr.invars
-        values = dict(zip(flat.jaxpr.constvars, flat.consts, strict=True))
-        values[source] = images
-        for step in blocks.steps:
-            if not isinstance(step, Block):
-                run_equations([step], values, _stopped)
-                continue
-            inputs = tuple(values[v] for v in step.inputs)
-            others = tuple(values[v] for v in step.others)
-            rule = rules[step]
-            if rule is None:
-                results = _run(step, blocks.carries, inputs, others)
-            else:
-                sink = sinks.get(step.name, jnp.zeros((), inputs[0].dtype))
-                chain = facts.chain(step)
-                between = tuple(tuple(values[v] for v in b.others) for b in chain or ())
-                call = _with_rule(step, rule, facts, blocks.carries)
-                results = call(inputs, others, between, sink)
-            values.update(zip(step.outputs, results, strict=True))
-        outputs = [value_of(atom, values) for atom in flat.jaxpr.outvars]
-        return jax.tree.unflatten(tree, outputs)
-
-    return Ruled(run, tuple(named))
+    spelled = spelled_out(model, images, derivatives=composite.flow == "gradient")
+    blocks = find_blocks(
+        spelled.program.jaxpr,
+        spelled.names,
+        frozenset(composite.frozen),
+        differences=composite.flow == "difference",
+    )
+    return Ruled(spelled, blocks, composite)
 
 
-def _stopped(equation: Any, operands: Sequence[Any]) -> list[Any]:
-    """What carries no relevance, or is taken as a constant."""
-    return jax.lax.stop_gradient(run_equation(equation, operands))
+@jax.custom_vjp
+def _tap(value: Value, zeros: Value) -> Value:
+    """The value; what comes back goes to the zeros, too."""
+    del zeros
+    return value
 
 
-def _run(
-    block: Block,
-    carries: frozenset[Any],
-    inputs: Sequence[Value],
-    others: Sequence[Any],
-) -> list[Value]:
-    """A block's outputs."""
-    variables = (*block.inputs, *block.others)
-    values = dict(zip(variables, (*inputs, *others), strict=True))
-    for equation in block.equations:
-        kept = any(v in carries for v in equation.outvars)
-        run_equations([equation], values, run_equation if kept else _stopped)
-    return [values[v] for v in block.outputs]
+_tap.defvjp(lambda value, zeros: (value, None), lambda _, signal: (signal, signal))
 
 
 def _with_rule(
-    block: Block, rule: Rule, facts: "_Facts", carries: frozenset[Any]
+    block: Block, rule: Rule, facts: Facts, carries: set[Any]
 ) -> Callable[..., Any]:
     """A block, as a function whose derivative is a rule."""
 
     @jax.custom_vjp
-    def call(inputs: Any, others: Any, between: Any, sink: Any) -> Any:
-        return _run(block, carries, inputs, others)
+    def call(inputs: Any, others: Any, known: Any, sink: Any) -> Any:
+        return run_block(block, carries, inputs, others)
 
-    def forward(inputs: Any, others: Any, between: Any, sink: Any) -> Any:
-        outputs = _run(block, carries, inputs, others)
-        return outputs, (inputs, others, between, outputs)
+    def forward(inputs: Any, others: Any, known: Any, sink: Any) -> Any:
+        outputs = run_block(block, carries, inputs, others)
+        return outputs, (inputs, others, known, outputs)
 
     def backward(kept: Any, relevance: Any) -> Any:
-        inputs, others, between, (output,) = kept
-        operation = facts.operation(block, carries, others, between)
+        inputs, others, known, (output,) = kept
+        operation = _operation(block, facts, carries, others, *known)
         passed = tuple(rule(operation, inputs, output, relevance[0]))
         absorbed = relevance[0].sum() - sum(part.sum() for part in passed)
         return passed, None, None, absorbed.astype(inputs[0].dtype)
@@ -230,114 +298,77 @@ def _with_rule(
     return call
 
 
-class _Facts:
-    """What places and rules may ask of blocks."""
-
-    def __init__(self, jaxpr: Any, blocks: Blocks) -> None:
-        (self.images,) = jaxpr.invars
-        self.blocks = [step for step in blocks.steps if isinstance(step, Block)]
-        self.producers = {v: block for block in self.blocks for v in block.outputs}
-        self.results = {v for v in jaxpr.outvars if not is_literal(v)}
-        self.below = self._reached(self.blocks, lambda b: (b.inputs, b.outputs))
-        reverse = self.blocks[::-1]
-        self.above = self._reached(reverse, lambda b: (b.outputs, b.inputs))
-        self.nonnegative: set[Any] = set()
-        for block in self.blocks:
-            if _is_nonnegative(block, self.nonnegative):
-                self.nonnegative.update(block.outputs)
-
-    @staticmethod
-    def _reached(blocks: Iterable[Block], ends: Callable[[Block], Any]) -> set[Any]:
-        """Values with a layer with weights on one side of them."""
-        reached: set[Any] = set()
-        for block in blocks:
-            near, far = ends(block)
-            if block.kind in ("conv", "dense") or any(v in reached for v in near):
-                reached.update(far)
-        return reached
-
-    def first(self, block: Block) -> bool:
-        return not any(v in self.below for v in block.inputs)
-
-    def last(self, block: Block) -> bool:
-        return not any(v in self.above for v in block.outputs)
-
-    def chain(self, block: Block) -> list[Block] | None:
-        """The blocks between the images and a block, if they go entry by entry."""
-        found: list[Block] = []
-        value = block.inputs[0]
-        while value is not self.images:
-            before = self.producers[value]
-            plain = before.kind == "affine" and len(before.equations) == 1
-            if not plain or len(before.inputs) > 1:
-                return None
-            found.insert(0, before)
-            value = before.inputs[0]
-        return found
-
-    def operation(
-        self, block: Block, carries: frozenset[Any], others: Any, between: Any
-    ) -> Operation:
-        """A block as its rule sees it."""
-        chain = self.chain(block)
-
-        def run(*inputs: Value) -> Value:
-            return _run(block, carries, inputs, others)[0]
-
-        def from_images(images: Images) -> Value:
-            value = images
-            for before, read_by in zip(chain or (), between, strict=True):
-                (value,) = _run(before, carries, (value,), read_by)
-            return value
-
-        return Operation(
-            block.kind,
-            block.name,
-            run,
-            read_layer(block, others) if block.core is not None else None,
-            all(v in self.nonnegative for v in block.inputs),
-            None if chain is None else from_images,
-        )
-
-
-def _is_nonnegative(block: Block, known: set[Any]) -> bool:
-    if block.kind in ("relu", "rectifier"):
-        return True
-    if block.kind == "softmax":
-        return not any("log" in name for name in block.names)
-    if block.kind in ("pool", "max_pool", "structural", "sum"):
-        names = {equation.primitive.name for equation in block.equations}
-        return not names & {"sub"} and all(v in known for v in block.inputs)
-    if block.kind == "affine" and len(block.equations) == 1:
-        (equation,) = block.equations
-        constants = [a for a in equation.invars if is_literal(a)]
-        factors = [float(a.val) for a in constants if not a.aval.shape]
-        scales = equation.primitive.name in ("mul", "div") and len(factors) == 1
-        return scales and factors[0] >= 0 and block.inputs[0] in known
-    return False
-
-
-def _choose(
+def _operation(
     block: Block,
-    facts: _Facts,
-    composite: Composite,
-    order: dict[str, int],
-    reading: Any,
-) -> Rule | None:
-    """The rule of a block; None for JAX's own derivative."""
-    for where, rule in composite.rules:
-        if _fits(block, where, facts, order, reading):
-            return rule
-    if not composite.relevance or block.kind in _MOVING:
-        return None
-    if block.kind == "softmax" and any(v in facts.results for v in block.outputs):
-        before = facts.producers.get(block.inputs[0])
-        name = before.name if before is not None else "its input"
+    facts: Facts,
+    carries: set[Any],
+    others: Any,
+    between: Any,
+    reference: Reference | None,
+) -> Operation:
+    """A block as its rule sees it."""
+    chain = facts.chain(block)
+
+    def run(*inputs: Value) -> Value:
+        return run_block(block, carries, inputs, others)[0]
+
+    def from_images(pixel: float) -> Value:
+        value = jnp.full(facts.images.aval.shape, pixel, facts.images.aval.dtype)
+        for before, read_by in zip(chain or (), between, strict=True):
+            (value,) = run_block(before, carries, (value,), read_by)
+        return value
+
+    return Operation(
+        block.kind,
+        block.name,
+        run,
+        read_layer(block, others) if block.core is not None else None,
+        all(v in facts.nonnegative for v in block.inputs),
+        None if chain is None else from_images,
+        reference,
+    )
+
+
+def _check(composite: Composite, facts: Facts) -> None:
+    """Raise if nothing would come of a composite."""
+    for where, _ in composite.rules:
+        if where.path is not None and not facts.is_module(where.path):
+            raise ValueError(
+                f"`path`={where.path!r} is no module of this model that images go "
+                f"through. `xattr.sites(model, images)` names them: a site is "
+                f"'module/operation:index'."
+            )
+    if composite.flow != "gradient" and facts.is_cut_off():
         raise ValueError(
-            f"the model ends in a softmax, {block.name!r}, which passes no relevance "
-            f"on. Relevance starts at the logits, `site`={name!r}: give a model that "
-            f"returns them."
+            "the outputs depend on the images only by way of what has no derivative, "
+            "such as `argmax` or `stop_gradient`: no relevance reaches the images."
         )
+
+
+# What only moves values passes relevance on as it does a gradient.
+_MOVING = {"structural", "maximum"}
+_LINEAR = {"conv", "dense", "affine", "structural", "pool", "sum"}
+
+
+def _choose(block: Block, facts: Facts, composite: Composite) -> Rule | None:
+    """The rule of a block; None for JAX's own derivative."""
+    if facts.is_hidden(block):
+        raise ValueError(
+            f"{block.name!r} is a loop or a branch, whose inside rules don't reach. "
+            f"Write it without, or so that images don't enter it."
+        )
+    if composite.flow == "relevance" and block.kind == "softmax":
+        _refuse_at_end(block, facts)
+    for where, rule in composite.rules:
+        if _fits(block, where, facts):
+            return _checked(block, rule)
+    if composite.flow == "gradient":
+        return None
+    if composite.flow == "difference":
+        if block.kind in _LINEAR and not facts.frozen(block):
+            return None
+    elif block.kind in _MOVING:
+        return _move if facts.loses(block) else None
     raise ValueError(
         f"relevance reaches {block.name!r}, an operation of the kind {block.kind!r} "
         f"({', '.join(e.primitive.name for e in block.equations)}), for which the "
@@ -347,25 +378,43 @@ def _choose(
     )
 
 
-def _fits(
-    block: Block, where: Where, facts: _Facts, order: dict[str, int], reading: Any
-) -> bool:
+def _refuse_at_end(softmax: Block, facts: Facts) -> None:
+    """Raise where probabilities are outputs, and logits are none."""
+    (logits,) = softmax.inputs
+    if logits in facts.results or not facts.ends(softmax.outputs[0]):
+        return
+    before = facts.producers.get(logits)
+    name = before.name if before is not None else "its input"
+    raise ValueError(
+        f"the model ends in a softmax, {softmax.name!r}, which says nothing of the "
+        f"relevance of its inputs. Relevance starts at the logits, {name!r}: give a "
+        f"model that returns them, such as `xattr.at_site(model, {name!r})`."
+    )
+
+
+def _move(
+    operation: Operation, inputs: tuple[Value, ...], output: Value, relevance: Value
+) -> tuple[Value, ...]:
+    """Relevance to where values came from; what was constant absorbs its own."""
+    del output
+    return jax.vjp(operation.run, *inputs)[1](relevance)
+
+
+def _checked(block: Block, rule: Rule | None) -> Rule | None:
+    if rule is not None and len(block.outputs) > 1:
+        raise ValueError(
+            f"{block.name!r} has {len(block.outputs)} results; a rule is for one."
+        )
+    return rule
+
+
+def _fits(block: Block, where: Where, facts: Facts) -> bool:
     """Whether a block is at a place."""
-    if where.kinds and block.kind not in where.kinds:
-        return False
-    if where.first is not None and where.first != facts.first(block):
-        return False
-    if where.last is not None and where.last != facts.last(block):
-        return False
-    if where.path is not None:
-        inside = f"{where.path}/"
-        if not any(n == where.path or n.startswith(inside) for n in block.names):
-            return False
-    position = max((order[n] for n in block.names), default=-1)
-    if where.before is not None:
-        if position > order[reading.select(where.before).name]:
-            return False
-    if where.after is not None:
-        if position <= order[reading.select(where.after).name]:
-            return False
-    return True
+    return (
+        (not where.kinds or block.kind in where.kinds)
+        and (where.first is None or where.first == facts.first(block))
+        and (where.last is None or where.last == facts.last(block))
+        and (where.path is None or facts.inside(block, where.path))
+        and (where.before is None or not facts.above(block, where.before))
+        and (where.after is None or facts.above(block, where.after))
+    )

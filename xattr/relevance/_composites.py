@@ -9,6 +9,7 @@ from xattr.relevance._rules import (
     gamma,
     halves,
     keep,
+    numerator,
     proportional,
     z_box,
     z_plus,
@@ -22,6 +23,7 @@ _REST = (
     (Where(("relu", "rectifier", "activation", "affine", "norm")), keep),
     (Where(("sum", "pool", "attend", "softmax")), proportional),
     (Where(("product",)), halves),
+    (Where(("quotient",)), numerator),
 )
 
 

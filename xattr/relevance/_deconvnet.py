@@ -17,7 +17,7 @@ def _rectified(operation, inputs, output, signal):
     return (jnp.maximum(signal, 0),)
 
 
-DECONVNET = Composite(((Where(("relu", "rectifier")), _rectified),), relevance=False)
+DECONVNET = Composite(((Where(("relu", "rectifier")), _rectified),), flow="gradient")
 
 
 @compiled

@@ -19,7 +19,7 @@ def _guided(operation, inputs, output, signal):
     return pull_back(jnp.maximum(signal, 0))
 
 
-GUIDED = Composite(((Where(("relu", "rectifier")), _guided),), relevance=False)
+GUIDED = Composite(((Where(("relu", "rectifier")), _guided),), flow="gradient")
 
 
 @compiled

@@ -59,7 +59,7 @@ def lrp(
       >>> from xattr.relevance import epsilon
       >>> model = lambda x: x @ jnp.array([[1.0], [2.0], [-1.0]])
       >>> x = jnp.array([[3.0, 1.0, 1.0]])
-      >>> lrp(model, x, jnp.array([0]), composite=epsilon()).round(3)
+      >>> lrp(model, x, jnp.array([0]), composite=epsilon()).round()
       Array([[ 3.,  2., -1.]], dtype=float32)
 
     References:

@@ -71,6 +71,15 @@ def halves(
     return tuple(part / len(inputs) for part in passed)
 
 
+def numerator(
+    operation: Operation, inputs: Inputs, output: Value, relevance: Value
+) -> Inputs:
+    """Of a quotient, all to what is divided, as if the divisor were a constant."""
+    del operation, output
+    divided, divisor = inputs
+    return jnp.broadcast_to(relevance, divided.shape), jnp.zeros_like(divisor)
+
+
 def z_plus(
     operation: Operation,
     inputs: Inputs,
@@ -203,12 +212,13 @@ def z_box(
     del output
     if operation.from_images is None:
         raise ValueError(
-            f"`z_box` is a rule for the first layer; {operation.name!r} is further up."
+            f"`z_box` is for the first layer, where pixels are moved and scaled "
+            f"at most; {operation.name!r} is further up."
         )
     (x,) = inputs
     layer = _layer(operation)
     weights = layer.weights
-    ends = [operation.from_images(jnp.full_like(x, end)) for end in (low, high)]
+    ends = [operation.from_images(end) for end in (low, high)]
     terms = [
         (x, weights),
         (-jnp.minimum(*ends), jnp.maximum(weights, 0)),

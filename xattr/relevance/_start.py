@@ -15,13 +15,17 @@ def gradient_start(outputs: PyTree, targets: PyTree, score: Score) -> PyTree:
     def total(outputs: PyTree):
         return score_and_targets(score, outputs, targets)[0].sum()
 
-    return jax.grad(total)(outputs)
+    return jax.grad(total, allow_int=True)(outputs)
 
 
 def relevance_start(outputs: PyTree, targets: PyTree, score: Score) -> PyTree:
     r"""Each output's part in the score, $z \odot \partial f / \partial z$."""
     slopes = gradient_start(outputs, targets, score)
-    return jax.tree.map(jnp.multiply, outputs, slopes)
+
+    def part(output: Array, slope: Array) -> Array:
+        return output * slope if jnp.issubdtype(output.dtype, jnp.inexact) else slope
+
+    return jax.tree.map(part, outputs, slopes)
 
 
 def attribute(
@@ -35,5 +39,5 @@ def attribute(
     """What a composite passes on to the images, and what each of some sites absorbs."""
     function = ruled(model, images, composite).run
     outputs, pull_back = jax.vjp(function, images, sinks or {})
-    start = relevance_start if composite.relevance else gradient_start
+    start = relevance_start if composite.flow == "relevance" else gradient_start
     return pull_back(start(outputs, targets, score))
