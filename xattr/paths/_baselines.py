@@ -52,3 +52,18 @@ def pick(
 ) -> Images:
     """Baseline number `index` of each of these images."""
     return baselines[index, image if baselines.shape[1] > 1 else 0]
+
+
+def check_baselines(images: Images, baselines: Images) -> None:
+    """Raise unless baselines are a data set of such images."""
+    if not hasattr(baselines, "shape"):
+        raise TypeError(
+            f"`baselines` is a {type(baselines).__name__}; it must be an array "
+            f"`b h w c`: `jnp.stack([black, white])`."
+        )
+    if baselines.shape[1:] != images.shape[1:] or baselines.shape[0] == 0:
+        raise ValueError(
+            f"`baselines` has shape {baselines.shape} for images of shape "
+            f"{images.shape}; it must be at least one image of the same shape, "
+            f"`b h w c`."
+        )

@@ -10,6 +10,7 @@ from xattr._noise import check_noise, fold, with_noise
 from xattr._scores import gradient_of_score, logit
 from xattr._targets import resolve_targets
 from xattr._types import Images, Keys, Predictor, Score
+from xattr.paths._baselines import check_baselines
 
 
 @compiled
@@ -71,7 +72,7 @@ def expected_gradients(
       has the same mean and a smaller variance.
     """
     check_noise(num_samples, stddev)
-    _check(images, baselines)
+    check_baselines(images, baselines)
     rows = (
         images,
         resolve_targets(model, images, targets, chunk_size),
@@ -100,17 +101,3 @@ def _draw(key: Keys, num_baselines: int) -> tuple[Array, Array, Keys]:
         jax.random.uniform(keys[1]),
         keys[2],
     )
-
-
-def _check(images: Images, baselines: Images) -> None:
-    if not hasattr(baselines, "shape"):
-        raise TypeError(
-            f"`baselines` is a {type(baselines).__name__}; it must be an array "
-            f"`b h w c`: `jnp.stack([black, white])`."
-        )
-    if baselines.shape[1:] != images.shape[1:] or baselines.shape[0] == 0:
-        raise ValueError(
-            f"`baselines` has shape {baselines.shape} for images of shape "
-            f"{images.shape}; it must be at least one image of the same shape, "
-            f"`b h w c`."
-        )

@@ -38,14 +38,14 @@ _STRUCTURAL = {
     "transpose",
 }
 _SUMS = {"reduce_sum", "reduce_window_sum", "cumsum"}
-_MAXIMA = {"reduce_max", "reduce_min", "reduce_window_max", "reduce_window_min"}
+_MAXIMA = {"reduce_max", "reduce_window_max"}
+_MINIMA = {"reduce_min", "reduce_window_min"}
 # What a norm or a softmax is made of.
 _PARTS = (
     ELEMENTWISE
     | {"broadcast_in_dim", "reshape", "squeeze", "transpose", "iota"}
     | {"reduce_sum", "reduce_max", "reduce_min"}
 )
-_SOFTMAXES = {"softmax", "log_softmax", "logsumexp"}
 _EXPONENTIALS = {"exp", "exp2"}
 _ROOTS = {"rsqrt", "sqrt", "pow", "integer_pow"}
 
@@ -77,14 +77,14 @@ def find_blocks(
       names: of the values that are sites.
       frozen: operations whose results are taken as constants. `softmax` and `norm` are
         known by what they compute; of a norm it is what it divides by.
-      differences: whether blocks are for differences from a reference, which no
-        `stop_gradient` stops and for which a norm is what it is made of.
+      differences: whether blocks are for differences from a reference, for which a
+        norm is what it is made of.
     """
 
     def stops(equation: Equation) -> bool:
         if operation(equation) in frozen or id(equation) in stopped:
             return True
-        return equation.primitive.name == "stop_gradient" and not differences
+        return equation.primitive.name == "stop_gradient"
 
     stopped: set[int] = set()
     found = _parted(Carrying(jaxpr, names, stops), differences)
@@ -217,11 +217,12 @@ def _function_kind(
     carrying: Carrying, parts: Sequence[Equation], root: Any, result: Any
 ) -> str | None:
     """What a function of one value is; None if it is better taken apart."""
-    ordered = sorted(parts, key=lambda e: carrying.order[id(e)])
-    if all(map(is_elementwise, ordered)):
-        return shape_of_function(ordered, root, result) or "activation"
     if root.aval.shape != result.aval.shape:
         return None
+    ordered = sorted(parts, key=lambda e: carrying.order[id(e)])
+    if all(map(is_elementwise, ordered)):
+        shape = shape_of_function(ordered, root, result, carrying.producers)
+        return shape or "activation"
     if _is_softmax(ordered):
         return "softmax"
     return "norm" if any(e.primitive.name in _ROOTS for e in ordered) else None
@@ -257,28 +258,31 @@ def _single(carrying: Carrying, equation: Equation) -> Block:
     """A block of one equation."""
     inputs = carrying.carried(equation)
     outputs = [v for v in equation.outvars if v in carrying.live]
-    return carrying.block(_kind(equation, inputs), [equation], inputs, outputs)
+    kind = _kind(carrying, equation, inputs)
+    return carrying.block(kind, [equation], inputs, outputs)
 
 
-def _kind(equation: Equation, inputs: Sequence[Any]) -> str:
+def _kind(carrying: Carrying, equation: Equation, inputs: Sequence[Any]) -> str:
     """What a composite knows a single equation as."""
-    name, known = equation.primitive.name, operation(equation)
-    if known in _SOFTMAXES:
-        return "softmax"
+    name = equation.primitive.name
     if name in _STRUCTURAL:
         return "structural"
     if name in _SUMS:
         return "pool"
-    if name in _MAXIMA or known == "max_pool":
+    if name in _MAXIMA or operation(equation) == "max_pool":
         return "maximum"
-    several = len(inputs) > 1 or equation.invars.count(inputs[0]) > 1
-    if not several and (
+    if name in _MINIMA:
+        return "minimum"
+    (result, *_) = equation.outvars
+    same = len(inputs) == 1 and inputs[0].aval.shape == result.aval.shape
+    once = same and equation.invars.count(inputs[0]) == 1
+    if once and (
         name in ("add", "add_any", "sub", "mul", "neg")
         or (name == "div" and equation.invars[0] is inputs[0])
     ):
         return "affine"
-    if len(inputs) == 1 and is_elementwise(equation):
-        shape = shape_of_function([equation], inputs[0], equation.outvars[0])
+    if same and is_elementwise(equation):
+        shape = shape_of_function([equation], inputs[0], result, carrying.producers)
         return shape or "activation"
     return _JOINING.get(name, "unknown")
 
@@ -293,5 +297,5 @@ _JOINING = {
     "div": "quotient",
     "scatter-add": "sum",
     "max": "maximum",
-    "min": "maximum",
+    "min": "minimum",
 }

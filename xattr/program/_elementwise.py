@@ -1,6 +1,6 @@
 """Functions of each entry by itself, told apart by their values."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -21,7 +21,10 @@ _OTHER = {
     *("max", "min", "mul", "ne", "or", "pow", "rem", "select_n", "sub", "xor"),
 }
 ELEMENTWISE = _UNARY | _OTHER
-_CALLS = {"jit", "pjit", "custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"}
+_CALLS = {
+    *("jit", "pjit", "custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"),
+    *("checkpoint", "closed_call", "core_call", "remat", "remat2"),
+}
 
 _POINTS = np.array([-9.0, -3.5, -1.0, -0.25, 0.0, 0.25, 1.0, 3.5, 9.0], np.float32)
 
@@ -32,14 +35,18 @@ def is_elementwise(equation: Equation) -> bool:
     if name in ELEMENTWISE:
         return True
     inner = body(equation) if name in _CALLS else None
-    return inner is not None and all(
-        is_elementwise(e) or e.primitive.name == "broadcast_in_dim"
-        for e in inner.jaxpr.eqns
-    )
+    return inner is not None and all(map(_keeps_entries, inner.jaxpr.eqns))
+
+
+def _keeps_entries(equation: Equation) -> bool:
+    return is_elementwise(equation) or equation.primitive.name == "broadcast_in_dim"
 
 
 def shape_of_function(
-    equations: Sequence[Equation], root: Any, result: Any
+    equations: Sequence[Equation],
+    root: Any,
+    result: Any,
+    producers: Mapping[Any, Equation],
 ) -> str | None:
     """What a function of each entry looks like, by its values at a few points.
 
@@ -49,7 +56,7 @@ def shape_of_function(
     try:
         # The program is being read: what is evaluated must not become part of it.
         with jax.ensure_compile_time_eval():
-            values = _evaluate(equations, root, result)
+            values = _evaluate(equations, root, result, producers)
     except _Unknown:
         return None
     if np.array_equal(values, np.maximum(_POINTS, 0)):
@@ -64,20 +71,29 @@ class _Unknown(Exception):
     """A value that is not known while the program is read."""
 
 
-def _evaluate(equations: Sequence[Equation], root: Any, result: Any) -> np.ndarray:
+def _evaluate(
+    equations: Sequence[Equation],
+    root: Any,
+    result: Any,
+    producers: Mapping[Any, Equation],
+) -> np.ndarray:
     values = {root: jnp.asarray(_POINTS, root.aval.dtype)}
-    _run(equations, values)
+    _run(equations, values, producers)
     return np.asarray(jnp.broadcast_to(values[result], _POINTS.shape), np.float32)
 
 
-def _run(equations: Sequence[Equation], values: dict[Any, Any]) -> None:
+def _run(
+    equations: Sequence[Equation],
+    values: dict[Any, Any],
+    producers: Mapping[Any, Equation],
+) -> None:
     for equation in equations:
-        operands = [_read(atom, values) for atom in equation.invars]
+        operands = [_read(atom, values, producers) for atom in equation.invars]
         inner = body(equation) if equation.primitive.name in _CALLS else None
         if inner is not None:
             inside = dict(zip(inner.jaxpr.invars, operands, strict=True))
-            _run(inner.jaxpr.eqns, inside)
-            results = [_read(atom, inside) for atom in inner.jaxpr.outvars]
+            _run(inner.jaxpr.eqns, inside, {})
+            results = [_read(atom, inside, {}) for atom in inner.jaxpr.outvars]
         elif equation.primitive.name == "broadcast_in_dim":
             results = operands[:1]
         else:
@@ -86,11 +102,14 @@ def _run(equations: Sequence[Equation], values: dict[Any, Any]) -> None:
         values.update(zip(equation.outvars, results, strict=True))
 
 
-def _read(atom: Any, values: dict[Any, Any]) -> Any:
+def _read(atom: Any, values: dict[Any, Any], producers: Mapping[Any, Equation]) -> Any:
     if is_literal(atom):
         if np.size(atom.val) != 1:
             raise _Unknown
         return jnp.asarray(atom.val, atom.aval.dtype).reshape(())
     if atom not in values:
-        raise _Unknown
+        # A constant that is written into the program, and made as large as the value.
+        if atom not in producers or not _keeps_entries(producers[atom]):
+            raise _Unknown
+        _run([producers[atom]], values, producers)
     return values[atom]

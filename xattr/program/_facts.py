@@ -17,6 +17,7 @@ _PLAIN = {
     "convert_element_type",
     "copy",
     "reshape",
+    "rev",
     "squeeze",
     "transpose",
 }
@@ -142,7 +143,9 @@ def _is_nonnegative(block: Block, known: set[Any]) -> bool:
         return True
     if block.kind == "softmax":
         return not names & {"log", "sub"} or "div" in names
-    if block.kind not in ("affine", "maximum", "pool", "structural", "sum"):
+    if block.kind not in (
+        *("affine", "maximum", "minimum", "pool", "structural", "sum"),
+    ):
         return False
     written = (a for e in block.equations for a in e.invars if is_literal(a))
     constants = any(map(_is_inexact, block.others)) or any(

@@ -14,7 +14,6 @@ from xattr.program._elementwise import is_elementwise
 from xattr.program._sites import Reading, read
 from xattr.program._trace import (
     CONV,
-    NAMED_CALLS,
     Equation,
     Evaluate,
     Program,
@@ -67,26 +66,32 @@ class SpelledOut(NamedTuple):
     names: dict[Any, str]
 
 
-def spelled_out(model: Any, images: Any, *, derivatives: bool) -> SpelledOut:
+def spelled_out(
+    model: Any, images: Any, *, derivatives: bool = False, stops: bool = True
+) -> SpelledOut:
     """Read a model, its loops step by step.
 
-    Functions of each entry, and those that users know by name, stay as they are.
+    Functions of each entry stay as they are.
 
     Args:
       model: function from a batch of images to outputs.
       images: a batch; may be abstract.
       derivatives: whether functions that have a derivative of their own keep it.
+      stops: whether `stop_gradient` stops.
     """
     program = trace(model, images)
     reading = read(program)
 
     def evaluate(equation: Equation, operands: Sequence[Any]) -> list[Any]:
-        name = equation.primitive.name
-        if name == "scan" and equation.params["length"] <= _MOST_STEPS:
-            return _unrolled(equation, operands, evaluate)
-        own = name.startswith(("custom_jvp", "custom_vjp")) and not derivatives
-        inner = body(equation) if own and not is_elementwise(equation) else None
-        if inner is None or operation(equation) in NAMED_CALLS:
+        if equation.primitive.name == "stop_gradient" and not stops:
+            return list(operands)
+        if equation.primitive.name == "scan":
+            if equation.params["length"] <= _MOST_STEPS:
+                return _unrolled(equation, operands, evaluate)
+            return run_equation(equation, operands)
+        inner = body(equation)
+        kept = derivatives or is_elementwise(equation) or _is_pooling(equation)
+        if inner is None or kept:
             return run_equation(equation, operands)
         return run_body(inner, operands, evaluate)
 
@@ -104,6 +109,11 @@ def spelled_out(model: Any, images: Any, *, derivatives: bool) -> SpelledOut:
     jaxpr = closed.jaxpr.replace(outvars=closed.jaxpr.outvars[: results.num_leaves])
     names = dict(zip(variables, sorted(found), strict=True))
     return SpelledOut(core.ClosedJaxpr(jaxpr, closed.consts), results, reading, names)
+
+
+def _is_pooling(equation: Equation) -> bool:
+    """Whether a call is one operation, with a derivative faster than its body's."""
+    return operation(equation) == "max_pool"
 
 
 def _keep(found: dict[str, Any], name: str, value: Any) -> Any:

@@ -38,7 +38,8 @@ class Operation(NamedTuple):
           `activation`, any other function of each entry; `affine`, a constant added
           or multiplied;
         - `norm`, `softmax`: of one value;
-        - `pool`, a sum over axes or windows; `maximum`, over them or of two values;
+        - `pool`, a sum over axes or windows; `maximum` and `minimum`, over them
+          or of two values;
         - `sum`, `product`, `quotient` of two values;
         - `structural`: what only moves values;
         - `unknown`: anything else.
@@ -254,12 +255,18 @@ class Ruled:
 
 def ruled(model: Predictor, images: Images, composite: Composite) -> Ruled:
     """A model with rules, for batches of this shape and type."""
-    spelled = spelled_out(model, images, derivatives=composite.flow == "gradient")
+    differences = composite.flow == "difference"
+    spelled = spelled_out(
+        model,
+        images,
+        derivatives=composite.flow == "gradient",
+        stops=not differences,
+    )
     blocks = find_blocks(
         spelled.program.jaxpr,
         spelled.names,
         frozenset(composite.frozen),
-        differences=composite.flow == "difference",
+        differences=differences,
     )
     return Ruled(spelled, blocks, composite)
 
@@ -346,7 +353,7 @@ def _check(composite: Composite, facts: Facts) -> None:
 
 
 # What only moves values passes relevance on as it does a gradient.
-_MOVING = {"structural", "maximum"}
+_MOVING = {"structural", "maximum", "minimum"}
 _LINEAR = {"conv", "dense", "affine", "structural", "pool", "sum"}
 
 
@@ -365,7 +372,12 @@ def _choose(block: Block, facts: Facts, composite: Composite) -> Rule | None:
     if composite.flow == "gradient":
         return None
     if composite.flow == "difference":
-        if block.kind in _LINEAR and not facts.frozen(block):
+        if facts.frozen(block):
+            raise ValueError(
+                f"{block.name!r} depends on a choice among values (`where`, `argmax`, "
+                f"`sort`), which has no difference to share out."
+            )
+        if block.kind in _LINEAR:
             return None
     elif block.kind in _MOVING:
         return _move if facts.loses(block) else None

@@ -26,7 +26,7 @@ _INLINED = {"jit", "pjit", "closed_call", "core_call", "remat", "remat2", "check
 CONV = "xattr_conv"
 
 # Calls that users know as one operation.
-NAMED_CALLS = {
+_NAMED_CALLS = {
     "relu",
     "relu6",
     "leaky_relu",
@@ -137,7 +137,7 @@ def is_literal(atom: Any) -> bool:
 
 def inlined(equation: Equation) -> core.ClosedJaxpr | None:
     """The body of a call that is read in place; None for any other equation."""
-    if equation.primitive.name not in _INLINED or call_name(equation) in NAMED_CALLS:
+    if equation.primitive.name not in _INLINED or call_name(equation) in _NAMED_CALLS:
         return None
     return body(equation)
 
@@ -185,7 +185,7 @@ def operation(equation: Equation) -> str:
             bare = operation(only)
             known = bare if bare in ("relu", "max_pool") else "custom_jvp"
             return call_name(only) or known
-    if primitive in _INLINED and call_name(equation) in NAMED_CALLS:
+    if primitive in _INLINED and call_name(equation) in _NAMED_CALLS:
         return _SHORT.get(call_name(equation), call_name(equation))
     return _SHORT.get(primitive, primitive)
 

@@ -11,6 +11,8 @@ from xattr.relevance._composites import (
     epsilon_plus_flat,
 )
 from xattr.relevance._deconvnet import deconvnet
+from xattr.relevance._deeplift import deeplift
+from xattr.relevance._deepshap import deepshap
 from xattr.relevance._full_grad import full_grad
 from xattr.relevance._full_gradients import full_gradients
 from xattr.relevance._generic_attention import generic_attention
@@ -35,6 +37,8 @@ __all__ = [
     "alpha_beta",
     "attention_rollout",
     "deconvnet",
+    "deeplift",
+    "deepshap",
     "epsilon",
     "epsilon_alpha2_beta1",
     "epsilon_alpha2_beta1_flat",

@@ -75,9 +75,9 @@ def numerator(
     operation: Operation, inputs: Inputs, output: Value, relevance: Value
 ) -> Inputs:
     """Of a quotient, all to what is divided, as if the divisor were a constant."""
-    del operation, output
     divided, divisor = inputs
-    return jnp.broadcast_to(relevance, divided.shape), jnp.zeros_like(divisor)
+    passed = proportional(operation, inputs, output, relevance)
+    return passed[0], jnp.zeros_like(divisor)
 
 
 def z_plus(
