@@ -52,6 +52,8 @@ _NAMES = {
     "conductance": "paths",
     "internal_influence": "paths",
     "layer_integrated_gradients": "paths",
+    "deeplift": "relevance",
+    "deepshap": "relevance",
     "full_grad": "relevance",
     "full_gradients": "relevance",
     "attention_rollout": "relevance",
@@ -181,6 +183,8 @@ if TYPE_CHECKING:
     from xattr.program import Site, at_site, edit, receptive_field, record, sites
     from xattr.relevance import (
         attention_rollout,
+        deeplift,
+        deepshap,
         full_grad,
         full_gradients,
         generic_attention,

@@ -244,7 +244,8 @@ def _is_softmax(ordered: Sequence[Equation]) -> bool:
     last = ordered[-1]
     if last.primitive.name not in ("div", "sub"):
         return False
-    logs = {"log"} if last.primitive.name == "sub" else set()
+    # A logarithm of a sum may have the largest value added back.
+    logs = {"log", "add"} if last.primitive.name == "sub" else set()
     total = origin(last.invars[1], moves | logs)
     if total is None or total.primitive.name != "reduce_sum":
         return False

@@ -348,7 +348,8 @@ def _check(composite: Composite, facts: Facts) -> None:
     if composite.flow != "gradient" and facts.is_cut_off():
         raise ValueError(
             "the outputs depend on the images only by way of what has no derivative, "
-            "such as `argmax` or `stop_gradient`: no relevance reaches the images."
+            "such as `argmax`, `stop_gradient` or what the composite freezes: no "
+            "relevance reaches the images."
         )
 
 
