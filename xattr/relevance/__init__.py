@@ -10,9 +10,13 @@ from xattr.relevance._composites import (
     epsilon_plus,
     epsilon_plus_flat,
 )
+from xattr.relevance._contrastive_excitation_backprop import (
+    contrastive_excitation_backprop,
+)
 from xattr.relevance._deconvnet import deconvnet
 from xattr.relevance._deeplift import deeplift
 from xattr.relevance._deepshap import deepshap
+from xattr.relevance._excitation_backprop import excitation_backprop
 from xattr.relevance._full_grad import full_grad
 from xattr.relevance._full_gradients import full_gradients
 from xattr.relevance._generic_attention import generic_attention
@@ -36,6 +40,7 @@ __all__ = [
     "absorbed",
     "alpha_beta",
     "attention_rollout",
+    "contrastive_excitation_backprop",
     "deconvnet",
     "deeplift",
     "deepshap",
@@ -45,6 +50,7 @@ __all__ = [
     "epsilon_gamma_box",
     "epsilon_plus",
     "epsilon_plus_flat",
+    "excitation_backprop",
     "flat",
     "full_grad",
     "full_gradients",
