@@ -8,6 +8,7 @@ from xattr.cams._grad_cam import grad_cam
 from xattr.cams._grad_cam_elementwise import grad_cam_elementwise
 from xattr.cams._grad_cam_plus_plus import grad_cam_plus_plus
 from xattr.cams._gradient_cams import gradient_cams
+from xattr.cams._guided_grad_cam import guided_grad_cam
 from xattr.cams._hires_cam import hires_cam
 from xattr.cams._integrated_grad_cam import integrated_grad_cam
 from xattr.cams._is_cam import is_cam
@@ -28,6 +29,7 @@ __all__ = [
     "grad_cam_elementwise",
     "grad_cam_plus_plus",
     "gradient_cams",
+    "guided_grad_cam",
     "hires_cam",
     "integrated_grad_cam",
     "is_cam",
