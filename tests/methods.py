@@ -98,7 +98,8 @@ def _case(name: str) -> Case:
         options["baselines"] = noise
     if options:
         method = functools.partial(method, **options)
-    return Case(name, method, row.random, row.site)
+    grid = row.site and name != "guided_grad_cam"
+    return Case(name, method, row.random, grid)
 
 
 CASES = {name: _case(name) for name in METHODS}

@@ -237,6 +237,12 @@ TAKE_ONE_STEP_AT_A_TIME = {
     "opti_cam",
     "guided_integrated_gradients",
     "full_grad",
+    "lrp",
+    "deconvnet",
+    "guided_backprop",
+    "guided_grad_cam",
+    "excitation_backprop",
+    "contrastive_excitation_backprop",
     "extremal_perturbation",
 }
 
