@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 import xattr
+from tests import networks, transformers
 from tests.networks import SHAPE
 from xattr.cli.methods import METHODS
 
@@ -58,12 +59,44 @@ COMBINED = {
 
 @dataclass(frozen=True)
 class Case:
-    """A method with all it needs bound, but for a key."""
+    """A method with all it needs bound, but for a key, and a model that it can read.
+
+    Attributes:
+      name: of its row.
+      method: the method.
+      random: whether it needs a key.
+      grid: rows and columns of its maps; None for those of the images.
+      attention: whether its model is the transformer, of three classes.
+    """
 
     name: str
     method: Any
     random: bool
-    grid: bool
+    grid: tuple[int, int] | None
+    attention: bool
+
+    @property
+    def targets(self) -> jax.Array:
+        """Three classes."""
+        return jnp.array([0, 1, 2] if self.attention else [0, 3, 1])
+
+    def model(self, seed: int = 1, dtype: Any = jnp.float32) -> xattr.Model:
+        """A small network that the method can read."""
+        return _model(seed, dtype, self.attention)
+
+    def images(self, n: int, *, seed: int = 0, dtype: Any = jnp.float32) -> jax.Array:
+        """Noise in the shape that the network takes."""
+        of = transformers if self.attention else networks
+        return of.images(n, seed=seed, dtype=dtype)
+
+
+@functools.cache
+def _model(seed: int, dtype: Any, attention: bool) -> xattr.Model:
+    if not attention:
+        return networks.tiny_convnet(jax.random.key(seed), dtype=dtype)
+    model = transformers.tiny_vit(seed)
+    params = jax.tree.map(lambda x: x.astype(dtype), model.params)
+    return xattr.Model(model.apply, params)
 
 
 def quadrants(n: int) -> jax.Array:
@@ -98,8 +131,10 @@ def _case(name: str) -> Case:
         options["baselines"] = noise
     if options:
         method = functools.partial(method, **options)
-    grid = row.site and name != "guided_grad_cam"
-    return Case(name, method, row.random, grid)
+    grid = (2, 2) if row.attention else (6, 6) if row.site else None
+    if name == "guided_grad_cam":
+        grid = None
+    return Case(name, method, row.random, grid, row.attention)
 
 
 CASES = {name: _case(name) for name in METHODS}

@@ -9,15 +9,8 @@ import pytest
 import xattr
 from tests.division import divided, operations
 from tests.methods import CASES
-from tests.networks import SHAPE, images, tiny_convnet
+from tests.networks import images, tiny_convnet
 from xattr import testing
-
-TARGETS = jnp.array([0, 3, 1])
-
-
-@pytest.fixture(scope="module")
-def model():
-    return tiny_convnet(jax.random.key(1), smooth=False)
 
 
 # Of the module's scope, so that all tests of one method come together, and most of the
@@ -27,36 +20,49 @@ def case(request):
     return request.param
 
 
+@pytest.fixture(scope="module")
+def model(case):
+    return case.model()
+
+
 def key_for(case, seed=0):
     return jax.random.key(seed) if case.random else None
 
 
 def test_shape_and_type(case, model):
-    maps = case.method(model, images(3), TARGETS, key=key_for(case))
+    batch = case.images(3)
+    maps = case.method(model, batch, case.targets, key=key_for(case))
     assert maps.dtype == jnp.float32
     assert bool(jnp.isfinite(maps).all())
     assert float(jnp.abs(maps).max()) > 0
-    if case.grid:
-        assert maps.shape == (3, 6, 6)
+    if case.grid is not None:
+        assert maps.shape == (3, *case.grid)
     else:
-        assert maps.shape in ((3, *SHAPE), (3, *SHAPE[:2], 1))
+        assert maps.shape in (batch.shape, (*batch.shape[:3], 1))
 
 
 @pytest.mark.slow
 def test_same_under_jit(case, model):
     testing.assert_same_under_jit(
-        case.method, model, images(2), TARGETS[:2], key=key_for(case)
+        case.method, model, case.images(2), case.targets[:2], key=key_for(case)
     )
 
 
 def test_a_batch_is_its_images_one_by_one(case, model):
     keys = jax.random.split(jax.random.key(3), 3) if case.random else None
-    testing.assert_batch_independent(case.method, model, images(3), TARGETS, keys=keys)
+    testing.assert_batch_independent(
+        case.method, model, case.images(3), case.targets, keys=keys
+    )
 
 
 def test_chunks_change_nothing(case, model):
     testing.assert_chunk_independent(
-        case.method, model, images(3), TARGETS, key=key_for(case), chunk_sizes=(2, 5)
+        case.method,
+        model,
+        case.images(3),
+        case.targets,
+        key=key_for(case),
+        chunk_sizes=(2, 5),
     )
 
 
@@ -74,18 +80,21 @@ def test_half_precision_does_not_depend_on_chunks(dtype):
 
 def test_same_key_same_map_another_key_another_map(case, model):
     first, again = (
-        case.method(model, images(2), TARGETS[:2], key=key_for(case)) for _ in range(2)
+        case.method(model, case.images(2), case.targets[:2], key=key_for(case))
+        for _ in range(2)
     )
     assert jnp.array_equal(first, again)
     if case.random:
-        other = case.method(model, images(2), TARGETS[:2], key=key_for(case, 1))
+        other = case.method(
+            model, case.images(2), case.targets[:2], key=key_for(case, 1)
+        )
         assert not jnp.allclose(first, other)
         with pytest.raises(ValueError, match=r"`key` is None.*jax.random.key\(0\)"):
-            case.method(model, images(2), TARGETS[:2])
+            case.method(model, case.images(2), case.targets[:2])
 
 
 def test_no_target_means_the_predicted_class(case, model):
-    batch = images(3) + jnp.array([-2.0, 0.0, 2.0])[:, None, None, None]
+    batch = case.images(3, seed=2) + jnp.array([-2.0, 0.0, 2.0])[:, None, None, None]
     predicted = model(batch).argmax(1)
     assert len(set(predicted.tolist())) > 1
     by_default = case.method(model, batch, key=key_for(case))
@@ -95,13 +104,13 @@ def test_no_target_means_the_predicted_class(case, model):
 
 def test_finite_on_constant_images(case, model):
     for value in (0.0, 0.5):
-        plain = jnp.full((2, *SHAPE), value)
-        maps = case.method(model, plain, TARGETS[:2], key=key_for(case))
+        plain = jnp.full_like(case.images(2), value)
+        maps = case.method(model, plain, case.targets[:2], key=key_for(case))
         assert bool(jnp.isfinite(maps).all())
 
 
 def test_compiles_once_for_new_weights_labels_images_and_keys(case):
-    apply = tiny_convnet(jax.random.key(0)).apply
+    apply = case.model(0).apply
     traces = 0
 
     def counted(params, x):
@@ -110,11 +119,14 @@ def test_compiles_once_for_new_weights_labels_images_and_keys(case):
         return apply(params, x)
 
     def run(seed):
-        params = tiny_convnet(jax.random.key(seed)).params
-        model = xattr.Model(counted, params)
+        model = xattr.Model(counted, case.model(seed).params)
         labels = jnp.array([seed, 1])
         return case.method(
-            model, images(2, seed=seed), labels, key=key_for(case, seed), chunk_size=2
+            model,
+            case.images(2, seed=seed),
+            labels,
+            key=key_for(case, seed),
+            chunk_size=2,
         )
 
     run(0)
@@ -133,8 +145,8 @@ def test_one_trace_under_the_callers_jit(case, model):
     traced = jax.jit(chex.assert_max_traces(1)(call))
     for seed in (0, 1):
         batch, targets, key = (
-            images(2, seed=seed),
-            TARGETS[:2] + seed,
+            case.images(2, seed=seed),
+            case.targets[:2] + seed,
             key_for(case, seed),
         )
         expected = case.method(model, batch, targets, key=key)
@@ -145,23 +157,23 @@ def test_one_trace_under_the_callers_jit(case, model):
 
 def test_keeps_the_type_of_its_images(case):
     with jax.enable_x64(True):
-        model = tiny_convnet(jax.random.key(1), dtype=jnp.float64)
-        batch = images(2, dtype=jnp.float64)
-        maps = case.method(model, batch, TARGETS[:2], key=key_for(case))
+        model = case.model(1, jnp.float64)
+        batch = case.images(2, dtype=jnp.float64)
+        maps = case.method(model, batch, case.targets[:2], key=key_for(case))
         assert maps.dtype == jnp.float64
 
 
 @pytest.mark.slow
 def test_half_precision_is_nearly_full_precision(case):
     """The map in bfloat16 is that of the same network in float32, to rounding."""
-    half = tiny_convnet(jax.random.key(1), dtype=jnp.bfloat16)
+    half = case.model(1, jnp.bfloat16)
     wide = jax.tree.map(lambda x: x.astype(jnp.float32), half.params)
     full = xattr.Model(half.apply, wide)
-    batch = images(2, dtype=jnp.bfloat16)
+    batch = case.images(2, dtype=jnp.bfloat16)
     key = key_for(case)
-    maps = case.method(half, batch, TARGETS[:2], key=key)
+    maps = case.method(half, batch, case.targets[:2], key=key)
     assert maps.dtype == jnp.bfloat16
-    expected = case.method(full, batch.astype(jnp.float32), TARGETS[:2], key=key)
+    expected = case.method(full, batch.astype(jnp.float32), case.targets[:2], key=key)
     for found, wanted in zip(maps.astype(jnp.float32), expected, strict=True):
         assert bool(jnp.isfinite(found).all())
         assert np.corrcoef(found.ravel(), wanted.ravel())[0, 1] > 0.98
@@ -175,14 +187,16 @@ def test_sharded_images_give_the_same_map(case, model, kind):
         pytest.skip("it gathers or slices along the batch")
     axis_type = getattr(jax.sharding.AxisType, kind)
     mesh = jax.make_mesh((2,), ("data",), axis_types=(axis_type,))
-    batch = jax.device_put(images(2), jax.NamedSharding(mesh, jax.P("data")))
-    expected = case.method(model, images(2), TARGETS[:2], key=key_for(case))
-    sharded = case.method(model, batch, TARGETS[:2], key=key_for(case))
+    batch = jax.device_put(case.images(2), jax.NamedSharding(mesh, jax.P("data")))
+    expected = case.method(model, case.images(2), case.targets[:2], key=key_for(case))
+    sharded = case.method(model, batch, case.targets[:2], key=key_for(case))
     np.testing.assert_allclose(sharded, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("method", [xattr.integrated_gradients, xattr.feature_ablation])
-def test_shards_that_are_mapped_by_hand(method, model):
+def test_shards_that_are_mapped_by_hand(method):
+    model = tiny_convnet(jax.random.key(1))
+
     def explain(images, targets):
         return method(model, images, targets, chunk_size=3)
 
@@ -196,8 +210,8 @@ def test_shards_that_are_mapped_by_hand(method, model):
         check_vma=False,
     )
     np.testing.assert_allclose(
-        jax.jit(mapped)(images(2), TARGETS[:2]),
-        explain(images(2), TARGETS[:2]),
+        jax.jit(mapped)(images(2), jnp.array([0, 3])),
+        explain(images(2), jnp.array([0, 3])),
         rtol=1e-4,
         atol=1e-6,
     )
@@ -210,7 +224,7 @@ def test_perturbations_divided_among_devices(case, model):
         return case.method(model, images, targets, key=key)
 
     mapped = divided(explain)
-    arguments = images(2), TARGETS[:2], key_for(case)
+    arguments = case.images(2), case.targets[:2], key_for(case)
     expected = explain(*arguments)
     scale = float(jnp.abs(expected).max())
     np.testing.assert_allclose(
@@ -237,6 +251,8 @@ TAKE_ONE_STEP_AT_A_TIME = {
     "opti_cam",
     "guided_integrated_gradients",
     "full_grad",
+    "attention_rollout",
+    "generic_attention",
     "lrp",
     "deconvnet",
     "guided_backprop",
@@ -254,6 +270,7 @@ NEED_AUTOMATIC_AXES = {
     "xrai",
     "layer_integrated_gradients",
     "full_grad",
+    "deconvnet",
     "cam",
     "grad_cam",
     "shapley_cam",
@@ -269,8 +286,10 @@ NEED_AUTOMATIC_AXES = {
 
 def test_bad_input_is_refused(case, model):
     with pytest.raises(ValueError, match=r"`images` is int32.*floating point"):
-        case.method(model, jnp.zeros((2, *SHAPE), jnp.int32), key=key_for(case))
+        case.method(model, jnp.zeros_like(case.images(2), int), key=key_for(case))
     with pytest.raises(ValueError, match="`chunk_size`=0; it must be at least 1"):
-        case.method(model, images(2), TARGETS[:2], key=key_for(case), chunk_size=0)
+        case.method(
+            model, case.images(2), case.targets[:2], key=key_for(case), chunk_size=0
+        )
     with pytest.raises(ValueError, match="one row per image"):
-        case.method(model, images(2), TARGETS, key=key_for(case))
+        case.method(model, case.images(2), case.targets, key=key_for(case))

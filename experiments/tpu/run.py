@@ -167,7 +167,8 @@ def main() -> int:
     settings = {"model": chosen.model, "batch": chosen.batch, "memory": chosen.memory}
     rows = kept(chosen.out, settings) if chosen.method else {}
     print(*HEADS, sep=" | ")
-    for name in chosen.method or METHODS:
+    readable = [name for name, row in METHODS.items() if not row.attention]
+    for name in chosen.method or readable:
         jax.clear_caches()
         with xattr.chunk_memory(chosen.memory << 20):
             rows[name] = measure(devices, METHODS[name], pretrained, chosen.batch)

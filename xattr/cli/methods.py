@@ -27,6 +27,7 @@ class MethodRow:
         where those would take minutes a photograph.
       summary: what its numbers mean, in a line.
       site: whether it reads a site of the model.
+      attention: whether it reads the attention of a transformer, and nothing else.
       random: whether it needs a key.
       needs: module of an optional dependency, or empty.
       prepare: host function from images to further arguments, a row per image.
@@ -39,6 +40,7 @@ class MethodRow:
     method: Method
     summary: str
     site: bool = False
+    attention: bool = False
     random: bool = False
     needs: str = ""
     prepare: Prepare | None = None
@@ -140,6 +142,8 @@ _ROWS = [
     _row(xattr.lrp),
     _row(xattr.excitation_backprop),
     _row(xattr.contrastive_excitation_backprop),
+    _row(xattr.attention_rollout, attention=True),
+    _row(xattr.generic_attention, attention=True),
     _row(xattr.cam, site=True),
     _row(xattr.grad_cam, site=True),
     _row(xattr.grad_cam_plus_plus, site=True),
