@@ -10,7 +10,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 import xattr
+from xattr import relevance
 from xattr._types import Method
+from xattr.program import Composite
 
 Prepare = Callable[[Float[np.ndarray, "n h w c"]], dict[str, Any]]
 Baselines = Callable[[Float[Array, "n h w c"]], dict[str, Any]]
@@ -33,6 +35,7 @@ class MethodRow:
       prepare: host function from images to further arguments, a row per image.
       baselines: function from images to further arguments that depend on their shape
         alone.
+      of: the method that it is with other hyperparameters than its defaults, or empty.
     """
 
     name: str
@@ -45,6 +48,7 @@ class MethodRow:
     needs: str = ""
     prepare: Prepare | None = None
     baselines: Baselines | None = None
+    of: str = ""
 
     def arguments(self, images: np.ndarray) -> dict[str, Any]:
         """What the method needs beside images and targets, but for key and site."""
@@ -63,6 +67,18 @@ def _row(
     family = method.__module__.split(".")[1]
     bound = functools.partial(method, **options) if options else method
     return MethodRow(name, family, bound, summary, **traits)
+
+
+def _lrp(composite: Callable[[], Composite]) -> MethodRow:
+    """LRP by another composite."""
+    summary = (composite.__doc__ or "").strip().splitlines()[0]
+    return MethodRow(
+        f"lrp_{composite.__name__}",
+        "relevance",
+        functools.partial(xattr.lrp, composite=composite()),
+        f"Layer-wise relevance propagation: {summary}",
+        of="lrp",
+    )
 
 
 def _combined(combinator: Callable[[Method], Method], **traits: Any) -> MethodRow:
@@ -140,6 +156,11 @@ _ROWS = [
     _row(xattr.guided_backprop),
     _row(xattr.deconvnet),
     _row(xattr.lrp),
+    _lrp(relevance.epsilon),
+    _lrp(relevance.epsilon_plus_flat),
+    _lrp(relevance.epsilon_alpha2_beta1),
+    _lrp(relevance.epsilon_alpha2_beta1_flat),
+    _lrp(relevance.epsilon_gamma_box),
     _row(xattr.excitation_backprop),
     _row(xattr.contrastive_excitation_backprop),
     _row(xattr.attention_rollout, attention=True),

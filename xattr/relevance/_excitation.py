@@ -6,7 +6,7 @@ from jaxtyping import Array, Float, PyTree
 
 from xattr._types import Images, Predictor, Score
 from xattr.program import Composite, Operation, Rule, Where, ruled
-from xattr.relevance._rules import Inputs, halves, keep
+from xattr.relevance._rules import Inputs, halves, keep, numerator
 from xattr.relevance._start import gradient_start
 
 Value = Float[Array, "..."]
@@ -56,7 +56,9 @@ def composite(*, last: Rule = excitation) -> Composite:
             (Where(("sum", "pool")), shares),
             (Where(("relu", "rectifier", "activation", "affine", "norm")), keep),
             (Where(("product",)), halves),
-        )
+            (Where(("quotient",)), numerator),
+        ),
+        frozen=("softmax",),
     )
 
 
