@@ -12,10 +12,24 @@ from tests.methods import CASES
 from tests.networks import images, tiny_convnet
 from xattr import testing
 
+# All but a rule of theirs is tested by another row; their maps, elsewhere.
+ALIKE = {
+    "deconvnet",
+    "contrastive_excitation_backprop",
+    "guided_grad_cam",
+    "transformer_attribution",
+}
+
 
 # Of the module's scope, so that all tests of one method come together, and most of the
 # programs that they run are compiled once.
-@pytest.fixture(scope="module", params=CASES.values(), ids=list(CASES))
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(case, id=name, marks=pytest.mark.slow if name in ALIKE else ())
+        for name, case in CASES.items()
+    ],
+)
 def case(request):
     return request.param
 
@@ -253,6 +267,7 @@ TAKE_ONE_STEP_AT_A_TIME = {
     "full_grad",
     "attention_rollout",
     "generic_attention",
+    "transformer_attribution",
     "lrp",
     "deconvnet",
     "guided_backprop",
@@ -271,6 +286,7 @@ NEED_AUTOMATIC_AXES = {
     "layer_integrated_gradients",
     "full_grad",
     "deconvnet",
+    "transformer_attribution",
     "cam",
     "grad_cam",
     "shapley_cam",

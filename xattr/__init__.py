@@ -58,6 +58,7 @@ _NAMES = {
     "full_gradients": "relevance",
     "attention_rollout": "relevance",
     "generic_attention": "relevance",
+    "transformer_attribution": "relevance",
     "lrp": "relevance",
     "deconvnet": "relevance",
     "guided_backprop": "relevance",
@@ -200,5 +201,6 @@ if TYPE_CHECKING:
         generic_attention,
         guided_backprop,
         lrp,
+        transformer_attribution,
     )
     from xattr.run import open_run

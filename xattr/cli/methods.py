@@ -165,6 +165,7 @@ _ROWS = [
     _row(xattr.contrastive_excitation_backprop),
     _row(xattr.attention_rollout, attention=True),
     _row(xattr.generic_attention, attention=True),
+    _row(xattr.transformer_attribution, attention=True),
     _row(xattr.cam, site=True),
     _row(xattr.grad_cam, site=True),
     _row(xattr.grad_cam_plus_plus, site=True),

@@ -35,6 +35,7 @@ from xattr.relevance._rules import (
     z_box,
     z_plus,
 )
+from xattr.relevance._transformer_attribution import transformer_attribution
 
 __all__ = [
     "absorbed",
@@ -63,6 +64,7 @@ __all__ = [
     "numerator",
     "proportional",
     "stabilized",
+    "transformer_attribution",
     "w_square",
     "z_box",
     "z_plus",
