@@ -297,7 +297,11 @@ def _with_rule(
     def backward(kept: Any, relevance: Any) -> Any:
         inputs, others, known, (output,) = kept
         operation = _operation(block, facts, carries, others, *known)
-        passed = tuple(rule(operation, inputs, output, relevance[0]))
+        passed = rule(operation, inputs, output, relevance[0])
+        # Where a norm computes in single precision what it reads in half.
+        passed = tuple(
+            part.astype(x.dtype) for part, x in zip(passed, inputs, strict=True)
+        )
         absorbed = relevance[0].sum() - sum(part.sum() for part in passed)
         return passed, None, None, absorbed.astype(inputs[0].dtype)
 
