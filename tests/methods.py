@@ -126,7 +126,7 @@ def _case(name: str) -> Case:
     options |= SMALL.get(name, {})
     if name == "xrai":
         method = _xrai
-    if name == "expected_gradients":
+    if name in ("expected_gradients", "deepshap"):
         noise = jax.random.normal(jax.random.key(7), (4, *SHAPE))
         options["baselines"] = noise
     if options:

@@ -16,6 +16,7 @@ TARGETS = jnp.array([0, 3])
 COMPLETE = {
     "integrated_gradients": {"num_steps": 64},
     "guided_integrated_gradients": {"num_steps": 400},
+    "deeplift": {},
 }
 DUMMY = {
     "gradient",
@@ -25,6 +26,10 @@ DUMMY = {
     "integrated_gradients",
     "expected_gradients",
     "guided_integrated_gradients",
+    "guided_backprop",
+    "lrp",
+    "deeplift",
+    "excitation_backprop",
     "feature_ablation",
     "shapley_sampling",
 }
@@ -35,6 +40,7 @@ LINEAR = {
     "integrated_gradients",
     "expected_gradients",
     "blur_integrated_gradients",
+    "deeplift",
     "occlusion",
     "feature_ablation",
     "shapley_sampling",
@@ -46,6 +52,8 @@ SYMMETRIC = {
     "input_x_gradient",
     "integrated_gradients",
     "guided_integrated_gradients",
+    "deeplift",
+    "lrp",
 }
 MIRRORED = {
     "gradient",
@@ -54,6 +62,9 @@ MIRRORED = {
     "guided_integrated_gradients",
     "blur_integrated_gradients",
     "xrai",
+    "deeplift",
+    "lrp",
+    "excitation_backprop",
     "feature_ablation",
 }
 

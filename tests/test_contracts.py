@@ -268,6 +268,7 @@ TAKE_ONE_STEP_AT_A_TIME = {
     "attention_rollout",
     "generic_attention",
     "transformer_attribution",
+    "deeplift",
     "lrp",
     "deconvnet",
     "guided_backprop",

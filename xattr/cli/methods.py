@@ -94,7 +94,7 @@ def _combined(combinator: Callable[[Method], Method], **traits: Any) -> MethodRo
 
 
 def black_grey_white(images: Float[Array, "n h w c"]) -> dict[str, Any]:
-    """Three plain images as the data set of expected gradients."""
+    """Three plain images as a data set of baselines."""
     levels = jnp.array([0.0, 0.5, 1.0])[:, None, None, None]
     return {"baselines": jnp.broadcast_to(levels, (3, *images.shape[1:]))}
 
@@ -161,6 +161,8 @@ _ROWS = [
     _lrp(relevance.epsilon_alpha2_beta1),
     _lrp(relevance.epsilon_alpha2_beta1_flat),
     _lrp(relevance.epsilon_gamma_box),
+    _row(xattr.deeplift),
+    _row(xattr.deepshap, baselines=black_grey_white),
     _row(xattr.excitation_backprop),
     _row(xattr.contrastive_excitation_backprop),
     _row(xattr.attention_rollout, attention=True),
