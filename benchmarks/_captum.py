@@ -1,5 +1,6 @@
 """Methods that captum has as well."""
 
+import warnings
 from functools import partial
 from typing import Any
 
@@ -33,6 +34,13 @@ def comparisons() -> list[Comparison]:
             )
             for window, stride in WINDOWS
         ),
+        Comparison(
+            "captum",
+            "GuidedGradCam(interpolate_mode='bilinear')",
+            "guided_grad_cam",
+            _guided_grad_cam,
+            kinks=True,
+        ),
         Comparison("captum", "Saliency(abs=False)", "gradient", _saliency, kinks=True),
         Comparison(
             "captum",
@@ -51,6 +59,17 @@ def comparisons() -> list[Comparison]:
             f"{STEPS - 1}/{STEPS}",
         ),
     ]
+
+
+def _guided_grad_cam(case: Case) -> list[tuple[Maps, Maps]]:
+    method = captum.attr.GuidedGradCam(case.module, case.layer)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Setting backward hooks")
+        theirs = method.attribute(
+            case.inputs, target=case.targets, interpolate_mode="bilinear"
+        )
+    ours = xattr.guided_grad_cam(case.model, case.images, case.classes, site=case.site)
+    return [(np.asarray(ours), from_torch(theirs))]
 
 
 def _saliency(case: Case) -> list[tuple[Maps, Maps]]:
