@@ -57,6 +57,27 @@ def test_chances_are_those_of_loops(contrastive, signed):
         np.testing.assert_allclose(map_, wanted, rtol=1e-9, atol=1e-15)
 
 
+@pytest.mark.parametrize("contrastive", METHODS)
+@pytest.mark.parametrize(
+    ("site", "layer"), [("relu:1", "sum"), ("max_pool:0", "pooled")]
+)
+def test_chances_of_units_are_those_of_loops(contrastive, site, layer):
+    drawn = np.abs(np.random.default_rng(1).normal(size=(2, 6, 8, 2)))
+    with jax.enable_x64(True):
+        model = xattr.Model(apply, jax.tree.map(jnp.asarray, tensors()))
+        found = METHODS[contrastive](model, jnp.asarray(drawn), [2, 0], site=site)
+    oracle = oracles.Network(tensors())
+    for image, target, map_ in zip(drawn, (2, 0), found, strict=True):
+        wanted = oracle.chances(image, np.eye(3)[target], contrastive=contrastive)
+        np.testing.assert_allclose(map_, wanted[layer], rtol=1e-9, atol=1e-15)
+
+
+def test_units_within_a_layer_have_none():
+    model = xattr.Model(apply, tensors())
+    with pytest.raises(ValueError, match=r"`site`='conv:0'.*Choose one of .*relu:0"):
+        xattr.excitation_backprop(model, jnp.ones((1, 6, 8, 2)), site="conv:0")
+
+
 def test_chances_sum_to_one_layer_by_layer():
     """Where each winner is excited, as here, nothing is lost."""
     image = np.abs(np.random.default_rng(1).normal(size=(6, 8, 2)))

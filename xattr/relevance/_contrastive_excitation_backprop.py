@@ -1,6 +1,6 @@
 """Contrastive excitation backprop: winners for the target, less those against it."""
 
-from jaxtyping import PyTree
+from jaxtyping import Array, Float, PyTree
 
 from xattr._chunking import evaluate_all
 from xattr._compile import compiled
@@ -17,10 +17,12 @@ def contrastive_excitation_backprop(
     images: Images,
     targets: PyTree = None,
     *,
+    site: str | None = None,
+    axes: str | None = None,
     score: Score = logit,
     chunk_size: int | None = None,
     key: Keys | None = None,
-) -> Images:
+) -> Float[Array, "n ..."]:
     r"""How much likelier the target reaches each value than its opposite does.
 
     As `xattr.excitation_backprop`, $p$, less the same of an output whose weights in the
@@ -35,14 +37,20 @@ def contrastive_excitation_backprop(
         probabilities.
       images: images to explain, in the units that the model takes.
       targets: what `score` selects; the predicted classes when None.
+      site: exact name or module path of an activation, whose units are told their
+        chances; those of the images when None.
+      axes: which axis of the site is which, as letters of `ndhwc?`; read from the model
+        when None.
       score: its derivative by the outputs is where one starts: for `xattr.logit`, at
         the target with certainty.
       chunk_size: images held in memory at once; chosen to fit when None.
       key: ignored; accepted so that all methods share one signature.
 
     Returns:
-      Signed differences of the images' shape, positive for the target. They sum to zero
-      over an image, less what ends at units whom nothing excites.
+      Signed differences of the images' shape, or of the site's with the batch first and
+      channels last, `n i j d`; positive for the target. They sum to zero over an image,
+      less what ends at units whom nothing excites. The published map is the positive
+      part of the sum over channels of a site: `xattr.images.channel_sum`.
 
     Raises:
       TypeError: as `xattr.excitation_backprop`.
@@ -59,14 +67,13 @@ def contrastive_excitation_backprop(
       [zhang2016excitation].
 
     Notes:
-      The published map is the positive part of the sum over channels. The paper and
-      TorchRay take the difference at a layer of choice, with the same result at any
-      below which neither is clipped.
+      The paper and TorchRay take the difference at a layer of choice: at any, it is
+      the same.
     """
     del key
 
     def evaluate(rows, _):
         images, targets = rows
-        return chances(model, images, targets, CONTRASTIVE, score)
+        return chances(model, images, targets, CONTRASTIVE, score, site, axes)
 
     return evaluate_all(evaluate, (images, targets), chunk_size=chunk_size)[:, 0]

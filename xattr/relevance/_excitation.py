@@ -5,7 +5,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from xattr._types import Images, Predictor, Score
-from xattr.program import Composite, Operation, Rule, Where, ruled
+from xattr.program import (
+    Composite,
+    Operation,
+    Rule,
+    Where,
+    arranged,
+    perturb,
+    ruled,
+)
 from xattr.relevance._rules import Inputs, halves, keep, numerator
 from xattr.relevance._start import gradient_start
 
@@ -63,11 +71,30 @@ def composite(*, last: Rule = excitation) -> Composite:
 
 
 def chances(
-    model: Predictor, images: Images, targets: PyTree, rules: Composite, score: Score
-) -> Images:
-    """What rules make of the score's derivative by the outputs."""
-    outputs, pull_back = jax.vjp(ruled(model, images, rules).run, images, {})
-    return pull_back(gradient_start(outputs, targets, score))[0]
+    model: Predictor,
+    images: Images,
+    targets: PyTree,
+    rules: Composite,
+    score: Score,
+    site: str | None = None,
+    axes: str | None = None,
+) -> Value:
+    """What rules make of the score's derivative by the outputs, for images or units."""
+    found = ruled(model, images, rules)
+    if site is None:
+        outputs, pull_back = jax.vjp(found.run, images)
+        return pull_back(gradient_start(outputs, targets, score))[0]
+    chosen = perturb(model, images, [site]).sites[site]
+    if chosen.name not in found.shapes:
+        raise ValueError(
+            f"`site`={site!r} is {chosen.name!r}, within what one rule is for: there "
+            f"are no chances between a layer and its bias, or inside of an activation. "
+            f"Choose one of {', '.join(found.shapes)}."
+        )
+    zeros = {chosen.name: jnp.zeros(chosen.shape, chosen.dtype)}
+    outputs, pull_back = jax.vjp(lambda taps: found.run(images, taps=taps), zeros)
+    (passed,) = pull_back(gradient_start(outputs, targets, score))
+    return arranged(passed[chosen.name], chosen, axes).astype(images.dtype)
 
 
 def _through(operation: Operation, inputs: Inputs, chances: Value, sign: int) -> Value:
