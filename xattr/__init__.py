@@ -59,8 +59,6 @@ _NAMES = {
     "attention_rollout": "relevance",
     "generic_attention": "relevance",
     "transformer_attribution": "relevance",
-    "deeplift": "relevance",
-    "deepshap": "relevance",
     "lrp": "relevance",
     "deconvnet": "relevance",
     "guided_backprop": "relevance",
@@ -193,8 +191,6 @@ if TYPE_CHECKING:
     from xattr.program import Site, at_site, edit, receptive_field, record, sites
     from xattr.relevance import (
         attention_rollout,
-        deeplift,
-        deepshap,
         contrastive_excitation_backprop,
         deconvnet,
         deeplift,
