@@ -15,6 +15,8 @@ from xattr import testing
 # All but a rule of theirs is tested by another row; their maps, elsewhere.
 ALIKE = {
     "deconvnet",
+    "deepshap",
+    "attention_rollout",
     "contrastive_excitation_backprop",
     "guided_grad_cam",
     "transformer_attribution",

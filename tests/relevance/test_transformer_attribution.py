@@ -61,6 +61,7 @@ def test_linen_with_registers_and_a_wide_grid():
     np.testing.assert_array_equal(maps, given)
 
 
+@pytest.mark.slow
 def test_layers_that_are_chosen():
     model, images = transformers.tiny_vit(), transformers.images(1)
     names = [found.site.name for found in xattr.program.attentions(model, images)]
