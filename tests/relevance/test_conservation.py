@@ -65,7 +65,10 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize(
+    "network",
+    ["branches", pytest.param("one after the other", marks=pytest.mark.slow)],
+)
 def test_without_biases_the_sum_is_the_logit(network):
     model, x, targets = NETWORKS[network](), images(4), jnp.array([0, 1, 2, 3])
     logits = model(x)[np.arange(4), targets]
@@ -248,6 +251,7 @@ def test_transformers_of_which_softmax_and_norms_are_constants():
     assert max(abs(ledger[name]) for name in added) > 1e-2
 
 
+@pytest.mark.slow
 def test_transformers_whose_gap_is_per_operation():
     model, x = transformers.tiny_vit(), transformers.images(1)
     _, _, ledger = check(model, x, relevance.epsilon())

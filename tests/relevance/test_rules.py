@@ -99,6 +99,12 @@ def drawn(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape)
 
 
+def slow_but(names, fast):
+    """Those that are not fast are run apart."""
+    marks = {name: () if name in fast else pytest.mark.slow for name in names}
+    return [pytest.param(name, marks=marks[name]) for name in names]
+
+
 WEIGHTS, BIAS = drawn(12, 5, seed=1), drawn(5, seed=2)
 DENSE = {
     "product": lambda x: x @ WEIGHTS + BIAS,
@@ -108,12 +114,13 @@ DENSE = {
 }
 
 
-@pytest.mark.parametrize("name", DENSE)
+@pytest.mark.parametrize("name", slow_but(DENSE, ["product", "weights first"]))
 def test_dense_layers(name):
     rules = tuple(RULES) if name == "product" else FEW
     compare(DENSE[name], oracle.dense(WEIGHTS, BIAS), drawn(2, 12), rules=rules)
 
 
+@pytest.mark.slow
 def test_dense_layers_of_several_axes():
     def model(x):
         weights = WEIGHTS.reshape(2, 3, 2, 5)
@@ -123,6 +130,7 @@ def test_dense_layers_of_several_axes():
     compare(model, layer, drawn(2, 12), rules=("epsilon", *SIGNED))
 
 
+@pytest.mark.slow
 def test_dense_layers_without_bias():
     layer = oracle.dense(WEIGHTS, np.zeros(5))
     compare(lambda x: x @ WEIGHTS, layer, drawn(2, 12), rules=FEW)
@@ -172,7 +180,9 @@ def convolve(x, kernel, layout="NHWC", **how):
     )
 
 
-@pytest.mark.parametrize("name", CONVOLUTIONS)
+@pytest.mark.parametrize(
+    "name", slow_but(CONVOLUTIONS, ["strides", "dilation", "groups"])
+)
 def test_convolutions(name):
     how = CONVOLUTIONS[name]
     kernel, bias = parameters(**how)
@@ -205,6 +215,7 @@ def test_zeros_put_around_before():
     compare(model, layer, drawn(2, *SIZE, 4), rules=FEW)
 
 
+@pytest.mark.slow
 def test_convolutions_without_bias():
     kernel, _ = parameters()
     layer = oracle.convolution(kernel, np.zeros(4), SIZE)
@@ -224,7 +235,7 @@ NORMS = {
 }
 
 
-@pytest.mark.parametrize("name", NORMS)
+@pytest.mark.parametrize("name", slow_but(NORMS, ["as written"]))
 def test_batch_norm_is_part_of_the_layer(name):
     kernel, bias = parameters()
     factor = SCALE / np.sqrt(VAR + 1e-3)

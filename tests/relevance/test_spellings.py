@@ -1,5 +1,7 @@
 """One network in five libraries, and one function in many words: the same maps."""
 
+import functools
+
 import equinox as eqx
 import flax.linen as nn
 import jax
@@ -180,6 +182,7 @@ METHODS = {
     ),
     "guided backprop": (relevance.guided_backprop, {}),
     "deconvnet": (relevance.deconvnet, {}),
+    "deeplift": (relevance.deeplift, {}),
 }
 
 
@@ -190,7 +193,7 @@ def any_rank(monkeypatch):
         yield
 
 
-def maps_of(model, methods=tuple(METHODS)):
+def maps_of(model, methods):
     """Outputs and maps, by methods in one program."""
 
     def run(x):
@@ -204,16 +207,26 @@ def maps_of(model, methods=tuple(METHODS)):
     return jax.jit(run)(IMAGES)
 
 
-@pytest.fixture(scope="module")
-def expected():
+@functools.cache
+def of_functions(methods):
     with jax.numpy_rank_promotion("allow"):
-        return maps_of(functions())
+        return maps_of(functions(), methods)
+
+
+FEW = ("gamma box", "guided backprop")
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_libraries(library, expected):
-    found = maps_of(LIBRARIES[library]())
-    jax.tree.map(close, found, expected)
+def test_libraries(library):
+    found = maps_of(LIBRARIES[library](), FEW)
+    jax.tree.map(close, found, of_functions(FEW))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_libraries_by_all_methods(library):
+    found = maps_of(LIBRARIES[library](), tuple(METHODS))
+    jax.tree.map(close, found, of_functions(tuple(METHODS)))
 
 
 def close(found, expected):
@@ -241,16 +254,17 @@ def rectified(rectify):
     return model
 
 
-@pytest.fixture(scope="module")
-def by_relu():
-    with jax.numpy_rank_promotion("allow"):
-        return maps_of(rectified(jax.nn.relu), ("guided backprop", "deconvnet"))
+def test_rectifiers():
+    def run(x):
+        targets = jnp.asarray(TARGETS)
+        return [
+            relevance.deconvnet(rectified(function), x, targets)
+            for function in (jax.nn.relu, *RECTIFIERS.values())
+        ]
 
-
-@pytest.mark.parametrize("name", RECTIFIERS)
-def test_rectifiers(name, by_relu):
-    found = maps_of(rectified(RECTIFIERS[name]), ("guided backprop", "deconvnet"))
-    jax.tree.map(close, found, by_relu)
+    expected, *found = jax.jit(run)(IMAGES)
+    for maps in found:
+        close(maps, expected)
 
 
 def test_a_rectifier_with_a_ceiling():
@@ -332,7 +346,22 @@ def shared(x):
     return jax.nn.relu(x @ V)
 
 
-@pytest.mark.parametrize("name", PAIRS)
+QUICK = (
+    "einsum",
+    "weights of weights",
+    "difference",
+    "choice of channels",
+    "in groups",
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+        for name in PAIRS
+    ],
+)
 def test_the_same_in_other_words(name):
     x = jnp.asarray(DRAW(size=(2, 6)), jnp.float32)
 
