@@ -47,7 +47,6 @@ ACTIVATIONS = (
         ("relu6", "rectifier"),
         ("standardize", "norm"),
         ("softmax", "softmax"),
-        ("log_softmax", "softmax"),
         *((name, "activation") for name in ACTIVATIONS),
     ],
 )
@@ -115,11 +114,11 @@ SPELLINGS = {
     ],
     "maximum": [
         lambda x: x.max((1, 2)),
-        lambda x: x.min((1, 2)),
         lambda x: jax.lax.reduce_window(
             x, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "SAME"
         ),
     ],
+    "minimum": [lambda x: x.min((1, 2)), lambda x: jnp.minimum(x[:, 1:], x[:, :-1])],
     "norm": [
         lambda x: (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True)),
         lambda x: jax.lax.rsqrt((x**2).mean(-1, keepdims=True) + 1e-6) * x,
