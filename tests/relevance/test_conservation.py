@@ -159,8 +159,6 @@ SIZES = {
 COMPOSITES = {
     "epsilon": relevance.epsilon(),
     "plus": relevance.epsilon_plus(),
-    "plus flat": relevance.epsilon_plus_flat(),
-    "alpha-beta": relevance.epsilon_alpha2_beta1(),
     "alpha-beta flat": relevance.epsilon_alpha2_beta1_flat(),
     "gamma box": relevance.epsilon_gamma_box(),
 }
@@ -217,7 +215,9 @@ def noise(name):
 
 
 @pytest.mark.parametrize("name", [only_slow_but(n, "cifar10_resnet20") for n in SIZES])
-@pytest.mark.parametrize("how", [only_slow_but(n, "plus") for n in COMPOSITES])
+@pytest.mark.parametrize(
+    "how", [only_slow_but(n, "plus") for n in ("plus", "gamma box", "alpha-beta flat")]
+)
 def test_architectures(name, how):
     _, _, ledger = check(untrained(name, True), noise(name), COMPOSITES[how])
     assert max(map(abs, ledger.values())) > 1e-3
@@ -225,7 +225,7 @@ def test_architectures(name, how):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SIZES)
-@pytest.mark.parametrize("how", COMPOSITES)
+@pytest.mark.parametrize("how", ["epsilon", "plus"])
 def test_architectures_without_biases(name, how):
     model = untrained(name, False)
     passed, started, _ = check(model, noise(name), COMPOSITES[how])
@@ -301,3 +301,120 @@ def test_segmentations():
         return xattr.segment(outputs, targets).sum()
 
     check(model, batch, relevance.epsilon_plus(), start=jax.grad(score)(outputs))
+
+
+def rectified(x):
+    return jax.nn.relu(convolve(x, KERNELS[0]))
+
+
+def again(x, **how):
+    return jax.nn.relu(convolve(x, KERNELS[1], **how))
+
+
+def recurrent(x):
+    """Rows one after the other."""
+
+    def step(state, row):
+        state = jnp.tanh(state @ MATRIX + row.mean(1) @ KERNELS[0][0, 0])
+        return state, state
+
+    start = jnp.zeros((len(x), 4), x.dtype)
+    state, states = jax.lax.scan(step, start, x.swapaxes(0, 1))
+    return state + states.sum(0)
+
+
+DRAW = np.random.default_rng(5).normal
+KERNELS = [(DRAW(size=(3, 3, i, 4)) / 4).astype(np.float32) for i in (3, 4)]
+MATRIX = (DRAW(size=(4, 4)) / 2).astype(np.float32)
+SINGLE = KERNELS[1][:, :, :1]
+# What a value goes through on its way from three channels to some of four.
+ODD = {
+    "difference from a constant": lambda x: jax.nn.relu(1 - convolve(x, KERNELS[0])),
+    "constant channel": lambda x: again(
+        jnp.concatenate([rectified(x)[..., :3], -jnp.ones((*x.shape[:3], 1))], -1)
+    ),
+    "chosen constants": lambda x: again(
+        jnp.where(jnp.arange(4) > 1, rectified(x), -1.0)
+    ),
+    "framed by a constant": lambda x: again(
+        jnp.pad(rectified(x), ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-1.0)
+    ),
+    "two ways of pooling": lambda x: (
+        (y := rectified(x)).mean((1, 2), keepdims=True) + y.max((1, 2), keepdims=True)
+    ),
+    "deviation": lambda x: (y := rectified(x)).mean((1, 2)) * y.std((1, 2)),
+    "place of the maximum": lambda x: (
+        jax.nn.softmax(y := rectified(x).reshape(len(x), -1, 4), 1) * y
+    ).sum(1),
+    "gate": lambda x: (
+        (y := rectified(x)) * jax.nn.sigmoid(y.mean((1, 2), keepdims=True) @ MATRIX)
+    ),
+    "quotient": lambda x: rectified(x) / (1 + rectified(x[:, ::-1])),
+    "added to itself": lambda x: (y := rectified(x)) + y,
+    "square": lambda x: (y := rectified(x)) * y,
+    "weighted places": lambda x: jnp.einsum(
+        "nhwc,hw->nc", rectified(x), np.full((12, 12), 0.1, np.float32)
+    ),
+    "every channel by itself": lambda x: jax.nn.relu(
+        jax.lax.conv_general_dilated(
+            rectified(x),
+            SINGLE,
+            (1, 1),
+            "SAME",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=4,
+        )
+    ),
+    "transposed": lambda x: jax.nn.relu(
+        jax.lax.conv_transpose(rectified(x), KERNELS[1], (2, 2), "SAME")
+    ),
+    "standardized weights": lambda x: jax.nn.relu(
+        convolve(rectified(x), KERNELS[1] - jnp.asarray(KERNELS[1]).mean((0, 1, 2)))
+    ),
+    "learnt factor": lambda x: rectified(x) * jnp.asarray(0.7),
+    "choice of channels": lambda x: jnp.take(rectified(x), jnp.array([2, 2, 0, 1]), -1),
+    "higher of two": lambda x: jnp.maximum(rectified(x), rectified(x[:, ::-1])),
+    "zeros set": lambda x: rectified(x).at[:, 0].set(0.0),
+    "constants added": lambda x: rectified(x).at[:, 0].add(1.0),
+    "frozen summand": lambda x: (y := rectified(x)) + jax.lax.stop_gradient(again(y)),
+    "attention": lambda x: jnp.einsum(
+        "nts,nsc->ntc",
+        jax.nn.softmax((y := rectified(x).reshape(len(x), -1, 4)) @ y.swapaxes(1, 2)),
+        y,
+    ),
+    "pictures multiplied": lambda x: jnp.einsum(
+        "nijc,njkc->nikc", rectified(x), rectified(x)
+    ),
+    "norm": lambda x: jax.nn.standardize(convolve(x, KERNELS[0]), axis=-1),
+    "running sum": lambda x: jnp.cumsum(rectified(x), 1),
+    "steps": lambda x: jnp.sign(convolve(x, KERNELS[0])) + 2,
+    "image added": lambda x: rectified(x) + x.sum(-1, keepdims=True),
+    "mirrored frame": lambda x: again(
+        jnp.pad(rectified(x), ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    ),
+    "enlarged": lambda x: again(
+        jax.image.resize(rectified(x), (len(x), 20, 20, 4), "bilinear")
+    ),
+    "recurrent": recurrent,
+}
+QUICK = ("constant channel", "two ways of pooling")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in ODD],
+)
+def test_nothing_is_lost_or_counted_twice(name):
+    def apply(matrix, x):
+        y = ODD[name](x)
+        return y.reshape(len(y), -1, 4).mean(1) @ matrix
+
+    model, x = xattr.Model(apply, jnp.asarray(MATRIX)), images(1)
+    with jax.numpy_rank_promotion("allow"):
+        passed, started, ledger = check(model, x, relevance.epsilon_plus())
+        contributions = relevance.deeplift(model, x, jnp.array([1]))
+        change = (model(x) - model(jnp.zeros_like(x)))[0, 1]
+    # What is taken in twice over can't be hidden by what is taken out.
+    assert max(map(abs, ledger.values()), default=0) < 5 * abs(started) + 1
+    assert passed != 0
+    np.testing.assert_allclose(contributions.sum(), change, rtol=1e-4, atol=1e-5)

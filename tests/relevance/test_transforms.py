@@ -184,7 +184,7 @@ def test_what_rules_dont_reach_is_named(inside, site, method):
         method(model(inside), images(1)[:, :4, :4], jnp.array([0]))
 
 
-@pytest.mark.parametrize("name", slow_but(METHODS, ["lrp"]))
+@pytest.mark.parametrize("name", slow_but(METHODS, []))
 def test_around_a_method(name):
     """Compiled, image by image, and all at once."""
     method = METHODS[name]
@@ -231,6 +231,7 @@ def half(params, x):
     return (y.mean((1, 2)) @ head.astype(jnp.bfloat16)).astype(jnp.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how", [relevance.epsilon(), relevance.epsilon_gamma_box(low=-4)]
 )
