@@ -216,7 +216,7 @@ def of_functions(methods):
 FEW = ("gamma box",)
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("library", ["nnx", "linen", "equinox"])
 def test_libraries(library):
     found = maps_of(LIBRARIES[library](), FEW)
     jax.tree.map(close, found, of_functions(FEW))
@@ -346,13 +346,7 @@ def shared(x):
     return jax.nn.relu(x @ V)
 
 
-QUICK = (
-    "einsum",
-    "weights of weights",
-    "difference",
-    "choice of channels",
-    "in groups",
-)
+QUICK = ("difference", "choice of channels")
 
 
 @pytest.mark.parametrize(
