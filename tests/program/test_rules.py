@@ -143,6 +143,44 @@ def test_a_rule_sees_its_operation():
     assert [o.from_images is not None for o in seen[::-1]] == [True, *[False] * 6]
 
 
+@pytest.mark.parametrize(
+    ("below", "expected"),
+    [
+        (jax.nn.relu, True),
+        (lambda x: 2 * jax.nn.relu6(x) + jax.nn.relu(x), True),
+        (lambda x: jnp.pad(jax.nn.relu(x).max(1), ((0, 0), (1, 2))), True),
+        (lambda x: jax.nn.softmax(x).sum(1), True),
+        (lambda x: jnp.concatenate([jax.nn.relu(x), -jnp.ones_like(x)], 2), False),
+        (lambda x: jnp.where(jnp.arange(3) > 1, jax.nn.relu(x), -1.0), False),
+        (lambda x: jnp.pad(jax.nn.relu(x), ((0, 0),) * 3, constant_values=-1.0), False),
+        (lambda x: jax.nn.relu(x) - jax.nn.relu(-x), False),
+        (lambda x: -jax.nn.relu(x), False),
+        (lambda x: jax.nn.relu(x) - 0.1, False),
+        (lambda x: x / (1 + jnp.exp(-x.mean(2, keepdims=True))), False),
+        (jax.nn.gelu, False),
+        (jax.nn.standardize, False),
+        (lambda x: x, False),
+    ],
+)
+def test_signs_are_known_only_where_they_are(below, expected):
+    seen = []
+
+    def look(operation, inputs, output, relevance):
+        seen.append(operation.nonnegative)
+        return jax.vjp(operation.run, *inputs)[1](relevance)
+
+    def model(x):
+        x = below(x)
+        return x @ jnp.ones((x.shape[-1], 2))
+
+    composite = Composite(((Where(("dense",)), look),), flow="gradient")
+    ruled = replace_rules(model, composite)
+    x = jax.ShapeDtypeStruct((2, 3, 3), jnp.float32)
+    with jax.numpy_rank_promotion("allow"):
+        jax.eval_shape(lambda x: (lambda y, back: back(y))(*jax.vjp(ruled, x)), x)
+    assert seen == [expected]
+
+
 def names(where, model, x):
     """What is at a place."""
     seen = []
