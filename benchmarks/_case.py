@@ -1,19 +1,22 @@
 """The same network and photographs on both sides, and how far their maps are apart."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
+from flax import nnx
 from jaxtyping import Array, Float, Int
 
 import xattr
 from benchmarks import _photographs, _torchvision
-from xattr.models import load, load_network
+from xattr.models import Network, load_network, to_tensors
+from xattr.models._layers import AveragePool, MaxPool
+from xattr.models._presets import find_preset
 
 Maps = Float[np.ndarray, "n ..."]
 # Noise of this much leaves an 8-bit photograph the same, and no two pixels equal.
@@ -24,6 +27,7 @@ LAYERS = {
     "resnet50": "network.layer4.2",
     "resnet18": "network.layer4.1",
     "squeezenet1_1": "network.features.12",
+    "vgg16": "network.features.29",
 }
 
 
@@ -102,26 +106,51 @@ def case(
       dithered: add noise of less than half a gray level to photographs and to the black
         baseline, so that no two pixels are equal.
     """
-    pretrained = load(name, weights=weights)
-    bundled = Path(xattr.models.__file__).parent / "bundled" / f"{name}.safetensors"
-    normalize = load_network(name, weights=weights).normalize
+    network = load_network(name, weights=weights)
+    return case_of(name, network, photographs, dithered=dithered)
+
+
+def case_of(
+    name: str,
+    network: Network,
+    photographs: Sequence[np.ndarray],
+    *,
+    dithered: bool = False,
+    means: bool = False,
+) -> Case:
+    """As `case`, with the weights of a network of this package.
+
+    Args:
+      name: its name.
+      network: what is compared with torchvision's network of the same weights.
+      photographs: RGB, uint8.
+      dithered: as in `case`.
+      means: put means in the place of maximum pooling.
+    """
+    preset, normalize = find_preset(name), network.normalize
+    inner = _torchvision.build(name, to_tensors(network))
+    if means:
+        network = nnx.clone(network)
+        _replace(nnx.iter_modules(network), MaxPool, _mean)
+        _replace(inner.named_modules(), torch.nn.MaxPool2d, _mean_there)
     module = _torchvision.Normalized(
-        _torchvision.load(name, weights or bundled),
+        inner,
         mean=normalize.mean,
         std=normalize.std,
         channels=normalize.channels,
     )
-    images = _photographs.batch(photographs, pretrained.preprocess)
+    images = _photographs.batch(photographs, preset.preprocess)
     baseline = np.zeros_like(images[:1])
     if dithered:
         images, baseline = _dither(images), _dither(baseline)
     dtype = jnp.float64 if jax.config.jax_enable_x64 else jnp.float32
-    model = jax.tree.map(lambda x: x.astype(dtype), pretrained.model)
+    rewritten = xattr.program.rewrite(xattr.from_nnx(network))
+    model = jax.tree.map(lambda x: x.astype(dtype), rewritten)
     module = module.double() if dtype == jnp.float64 else module
     classes = jax.jit(model)(jnp.asarray(images, dtype)).argmax(axis=1)
     found = Case(
         model,
-        pretrained.site,
+        preset.site,
         jnp.asarray(images, dtype),
         classes,
         jnp.asarray(baseline, dtype),
@@ -153,6 +182,25 @@ def to_torch(images: Float[Array, "n h w c"]) -> torch.Tensor:
 def from_torch(maps: torch.Tensor) -> Maps:
     """Maps with channels last."""
     return maps.detach().movedim(1, -1).numpy()
+
+
+def _replace(
+    modules: Iterable[tuple[Any, Any]], kind: type, by: Callable[[Any], Any]
+) -> None:
+    """Put other modules in the place of those of a kind."""
+    for _, module in list(modules):
+        children = getattr(module, "_modules", vars(module))
+        for name, child in list(children.items()):
+            if isinstance(child, kind):
+                setattr(module, name, by(child))
+
+
+def _mean(pool: MaxPool) -> AveragePool:
+    return AveragePool(pool.window, stride=pool.stride, padding=pool.padding)
+
+
+def _mean_there(pool: torch.nn.MaxPool2d) -> torch.nn.AvgPool2d:
+    return torch.nn.AvgPool2d(pool.kernel_size, pool.stride, pool.padding)
 
 
 def _dither(images: Maps) -> Maps:

@@ -24,3 +24,14 @@ def random_weights(network: str) -> dict[str, np.ndarray]:
     from xattr.models import to_tensors, untrained
 
     return to_tensors(untrained(network))
+
+
+def biased_weights(network: str) -> dict[str, np.ndarray]:
+    """The same with biases that are not zero."""
+    noise = np.random.default_rng(1)
+    return {
+        name: noise.normal(0, 0.1, tensor.shape).astype(np.float32)
+        if name.endswith("bias")
+        else tensor
+        for name, tensor in random_weights(network).items()
+    }

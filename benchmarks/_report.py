@@ -17,6 +17,7 @@ _RESULTS = Path(__file__).parent / "results"
 _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "torchvision") + (
     "captum",
     "grad-cam",
+    "zennit",
     "opencv-python-headless",
 )
 

@@ -149,10 +149,7 @@ def _module(settings: Settings, network: str, name: str) -> torch.nn.Module:
         return _folded_mobilenet(file)
     if file is not None:
         return _torchvision.load(name, file)
-    module = getattr(_torchvision.torchvision.models, name)(weights=None)
-    tensors = {k: torch.from_numpy(v) for k, v in random_weights(network).items()}
-    module.load_state_dict(tensors, strict=False)
-    return module.eval()
+    return _torchvision.build(name, random_weights(network))
 
 
 def _folded_mobilenet(file: Any) -> torch.nn.Module:

@@ -6,7 +6,9 @@ what imports it in turn (pytorch-grad-cam does), through this module or after it
 """
 
 import os
+from collections.abc import Mapping
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 
@@ -18,7 +20,7 @@ for _name in ("nms", "qnms"):
 
 import torchvision  # noqa: E402
 
-__all__ = ["Normalized", "load", "torchvision"]
+__all__ = ["Normalized", "build", "load", "torchvision"]
 
 
 class Normalized(torch.nn.Module):
@@ -40,9 +42,13 @@ class Normalized(torch.nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits for a batch of images."""
+        return self.network(self.normalized(images))
+
+    def normalized(self, images: torch.Tensor) -> torch.Tensor:
+        """The same images as the network takes them."""
         ordered = images.flip(1) if self.channels == "BGR" else images
         mean, std = self.mean.to(images.dtype), self.std.to(images.dtype)
-        return self.network((ordered - mean) / std)
+        return (ordered - mean) / std
 
 
 def load(name: str, weights: str | os.PathLike) -> torch.nn.Module:
@@ -52,13 +58,18 @@ def load(name: str, weights: str | os.PathLike) -> torch.nn.Module:
       name: as torchvision has it.
       weights: safetensors file with all tensors but the counters of batch norm.
     """
+    return build(name, load_file(weights))
+
+
+def build(name: str, tensors: Mapping[str, torch.Tensor | np.ndarray]):
+    """The same from tensors."""
     network = getattr(torchvision.models, name)(weights=None)
-    tensors = {key: value.float() for key, value in load_file(weights).items()}
-    missing, surplus = network.load_state_dict(tensors, strict=False)
+    single = {key: torch.as_tensor(value).float() for key, value in tensors.items()}
+    missing, surplus = network.load_state_dict(single, strict=False)
     missing = [key for key in missing if not key.endswith("num_batches_tracked")]
     if missing or surplus:
         raise ValueError(
-            f"`weights`={os.fspath(weights)!r} does not fit torchvision's {name}: "
-            f"missing {missing}, surplus {surplus}."
+            f"These tensors do not fit torchvision's {name}: missing {missing}, "
+            f"surplus {surplus}."
         )
     return network.eval()
