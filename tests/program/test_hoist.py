@@ -41,6 +41,24 @@ def test_what_would_grow_stays():
     np.testing.assert_array_equal(run(x), 3 * np.ones((100, 4)))
 
 
+def test_what_is_small_again_is_kept():
+    """A sum over what grew; what grew is made in each turn, for who else reads it."""
+    constant = jnp.arange(4.0)
+    x = jnp.ones((100, 4))
+
+    def function(x):
+        grown = jnp.broadcast_to(jnp.exp(constant), x.shape) * jnp.ones(x.shape)
+        return grown * x, grown.sum(0), constant + 1
+
+    run = hoist(function, x)
+    late = operations(run, x)
+    assert "exp" not in late
+    assert "reduce_sum" not in late
+    assert "add" not in late
+    for found, expected in zip(run(x), function(x), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 def test_what_is_seen_outside_stays():
     seen = []
     constant = jnp.ones(3)

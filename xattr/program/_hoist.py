@@ -5,7 +5,7 @@ transforms every kernel again.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -39,19 +39,13 @@ def hoist(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
     leaves, _ = jax.tree.flatten(arguments)
     flat = jax.make_jaxpr(lambda *x: _run(closed, x))(*leaves)
     known = dict(zip(flat.jaxpr.constvars, flat.consts, strict=True))
-    early, late = [], []
-    found = set(known)
-    for equation in flat.jaxpr.eqns:
-        if _is_constant(equation, found):
-            early.append(equation)
-            found.update(equation.outvars)
-        else:
-            late.append(equation)
+    early, late = _parted(flat.jaxpr)
     run_equations(early, known)
     read = {
         atom for equation in late for atom in equation.invars if not is_literal(atom)
     }
-    kept = [v for equation in early for v in equation.outvars if v in read]
+    made = {v for equation in late for v in equation.outvars}
+    kept = [v for e in early for v in e.outvars if v in read - made]
     if kept:
         _log.info("%.1f MiB are computed once for a whole loop", _bytes(kept) / 2**20)
 
@@ -84,15 +78,41 @@ def _run(program: core.ClosedJaxpr, operands: Sequence[Any]) -> list[Any]:
     return [value_of(atom, values) for atom in jaxpr.outvars]
 
 
-def _is_constant(equation: Equation, known: set[Any]) -> bool:
-    operands = [atom for atom in equation.invars if not is_literal(atom)]
-    return (
-        bool(operands)
-        and not equation.effects
-        and all(atom in known for atom in operands)
-        and _bytes(equation.outvars) <= _MOST_GROWTH * _bytes(operands)
-    )
+def _parted(jaxpr: Any) -> tuple[list[Equation], list[Equation]]:
+    """What is computed once, and what is computed in each turn.
+
+    Constants that are much larger than all that they are made of, such as a bias on
+    every position, are made anew: keeping them costs more than making them.
+    """
+    roots: dict[Any, frozenset[Any]] = {v: frozenset([v]) for v in jaxpr.constvars}
+    makers = {}
+    for equation in jaxpr.eqns:
+        operands = [atom for atom in equation.invars if not is_literal(atom)]
+        if equation.effects or any(atom not in roots for atom in operands):
+            continue
+        own = frozenset().union(*(roots[atom] for atom in operands))
+        roots.update(dict.fromkeys(equation.outvars, own))
+        makers.update(dict.fromkeys(equation.outvars, equation))
+    small = {v for v, own in roots.items() if _bytes([v]) <= _MOST_GROWTH * _bytes(own)}
+    fixed = set(map(id, makers.values()))
+    early: set[int] = set()
+    late = {id(equation) for equation in jaxpr.eqns} - fixed
+
+    def need(atom: Any, in_turn: bool) -> None:
+        if not is_literal(atom) and atom in makers:
+            part = late if in_turn and atom not in small else early
+            part.add(id(makers[atom]))
+
+    for atom in jaxpr.outvars:
+        need(atom, True)
+    for equation in reversed(jaxpr.eqns):
+        for part, in_turn in ((late, True), (early, False)):
+            if id(equation) in part:
+                for atom in equation.invars:
+                    need(atom, in_turn)
+    first, again = ([e for e in jaxpr.eqns if id(e) in part] for part in (early, late))
+    return first, again
 
 
-def _bytes(variables: Sequence[Any]) -> int:
+def _bytes(variables: Iterable[Any]) -> int:
     return sum(v.aval.size * getattr(v.aval.dtype, "itemsize", 4) for v in variables)
