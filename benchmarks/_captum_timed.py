@@ -1,5 +1,6 @@
 """Captum's methods as candidates, with the settings that make them fastest."""
 
+import warnings
 from functools import partial
 from typing import Any
 
@@ -64,6 +65,26 @@ def integrated_gradients(
 
     choices = (8 * batch, num_steps * batch)
     return _theirs.tuned(found, "internal_batch_size", run, choices)
+
+
+def rectified(
+    settings: Settings, network: str, batch: int, *, layout: str, name: str
+) -> Prepared:
+    """`GuidedBackprop` or `Deconvolution`, which refuse rectifiers in place."""
+    found = _theirs.load(settings, network, batch, layout=layout)
+    for module in found.module.modules():
+        if isinstance(module, torch.nn.ReLU):
+            module.inplace = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        explainer = getattr(captum.attr, name)(found.module)
+
+    def run() -> torch.Tensor:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return explainer.attribute(found.images, target=found.classes)
+
+    return _theirs.prepared(found, run)
 
 
 def smoothgrad(

@@ -36,6 +36,7 @@ class Contest(NamedTuple):
       most_forward: claimed ratio of our time to the forward pass.
       most_difference: claimed difference of the maps, as a share of the largest value.
       random: maps are drawn, so that there is nothing to compare.
+      same: maps are of the same method; otherwise there is nothing to compare either.
       layouts: of the peer.
       warm: run once before the clock; off where a run takes minutes.
       quick: options in a smoke run; `network` among them.
@@ -53,6 +54,7 @@ class Contest(NamedTuple):
     most_forward: float | None = None
     most_difference: float | None = None
     random: bool = False
+    same: bool = True
     layouts: tuple[str, ...] = _LAYOUTS
     warm: bool = True
     quick: Mapping[str, Any] = {}
@@ -251,7 +253,7 @@ def _measure(
         **ratios,
         "best / ours": min(ratios.values()),
         "ours / forward pass": ratio(seconds, OURS, FORWARD),
-        "agreement": "random" if contest.random else _difference(workers),
+        "agreement": _agreement(contest, workers),
         **{f"{name}, MiB": peak / _MIB for name, peak in peaks.items()},
         "device": facts[OURS]["device"],
         "flops": facts[OURS]["flops"],
@@ -277,6 +279,12 @@ def _check_equal(facts: Mapping[str, Mapping[str, Any]]) -> None:
         found = {name: fact[key] for name, fact in facts.items()}
         if len(set(map(str, found.values()))) > 1:
             raise RuntimeError(f"the sides differ in their {key}: {found}")
+
+
+def _agreement(contest: Contest, workers: Mapping[str, Worker]) -> float | str | None:
+    if contest.random:
+        return "random"
+    return _difference(workers) if contest.same else None
 
 
 def _difference(workers: Mapping[str, Worker]) -> float:

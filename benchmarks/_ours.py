@@ -14,7 +14,7 @@ from benchmarks import _photographs
 from benchmarks._networks import random_weights, weights_file
 from benchmarks._timing import HostMemory
 from benchmarks._worker import Prepared, Settings
-from xattr import models
+from xattr import models, relevance
 from xattr.models._presets import find_preset
 
 
@@ -41,6 +41,7 @@ def method(
     folded: bool = False,
     pictures: bool = False,
     baselines: bool = False,
+    composite: str = "",
     **options: Any,
 ) -> Prepared:
     """One method of the package, compiled ahead of the clock.
@@ -58,17 +59,20 @@ def method(
       folded: whether batch norms are folded into the convolutions before them.
       pictures: rectify, resize and scale within the time measured.
       baselines: whether black, gray and white images are its data set.
+      composite: name of its composite.
       **options: hyperparameters.
     """
     with _precision(settings):
         found = load(settings, network, batch, rewrite=rewrite, folded=folded)
         loaded = _memory().used()
-        function = getattr(xattr, name)
+        function = getattr(xattr, name, None) or getattr(relevance, name)
         if combined:
             kept = {k: options.pop(k) for k in ("num_samples", "stddev")}
             function = getattr(xattr, combined)(function, **kept)
         if site:
             options["site"] = found.site
+        if composite:
+            options["composite"] = getattr(relevance, composite)()
         data = {"key": jax.random.key(0)} if random else {}
         if baselines:
             data["baselines"] = plain(found.images)

@@ -1,6 +1,7 @@
 """Relevance that zennit has as well."""
 
 import copy
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -88,25 +89,24 @@ def _lrp(name: str, ours: Composite, case: Case) -> list[tuple[Maps, Maps]]:
     inputs = case.module.normalized(case.inputs.detach())
     chosen = composite(name, case.module)
     with Gradient(canonical(case.module.network), chosen) as attributor:
-        _, passed = attributor(inputs, partial(_start, case.targets))
+        _, passed = attributor(inputs, logits_of(case.targets))
     if case.module.channels == "BGR":
         passed = passed.flip(1)
     maps = relevance.lrp(case.model, case.images, case.classes, composite=ours)
     return [(np.asarray(maps), from_torch(passed))]
 
 
-def _start(targets: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
-    """Where relevance starts: the logits explained."""
-    chosen = torch.nn.functional.one_hot(targets, outputs.shape[1])
-    return outputs * chosen.to(outputs.dtype)
+def logits_of(targets: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    """From outputs to where relevance starts: the logits explained, nothing else."""
+    return lambda outputs: outputs * _chosen(targets, outputs)
+
+
+def _chosen(targets: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.one_hot(targets, outputs.shape[1]).to(outputs.dtype)
 
 
 def _gradient(name: str, ours: Any, case: Case) -> list[tuple[Maps, Maps]]:
-    chosen = getattr(peer, name)()
-    with Gradient(case.module, chosen) as attributor:
-        ones = partial(_start, case.targets)
-        _, passed = attributor(
-            case.inputs.detach(), lambda outputs: ones(torch.ones_like(outputs))
-        )
+    with Gradient(case.module, getattr(peer, name)()) as attributor:
+        _, passed = attributor(case.inputs.detach(), partial(_chosen, case.targets))
     maps = ours(case.model, case.images, case.classes)
     return [(np.asarray(maps), from_torch(passed))]

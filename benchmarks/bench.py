@@ -31,6 +31,7 @@ NAMES = (
     "eigen_cam",
     "integrated_gradients",
     "rewrite",
+    "relevance",
     "perturbation_sampling",
     "rise",
     "occlusion",
