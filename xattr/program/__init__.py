@@ -13,6 +13,7 @@ from xattr.program._rewrite import rewrite
 from xattr.program._rules import (
     Composite,
     Operation,
+    Reference,
     Rule,
     Where,
     replace_rules,
@@ -34,6 +35,7 @@ __all__ = [
     "Composite",
     "Footprint",
     "Operation",
+    "Reference",
     "Perturbed",
     "Rule",
     "Savings",

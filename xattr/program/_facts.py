@@ -104,7 +104,9 @@ class Facts:
         """Whether a value is an output, or becomes one by being moved."""
         readers = [block for block in self.blocks if value in block.inputs]
         moved = (b for b in readers if b.kind == "structural")
-        return value in self.results or any(self.ends(b.outputs[0]) for b in moved)
+        return value in self.results or any(
+            self.ends(v) for b in moved for v in b.outputs
+        )
 
     def is_module(self, path: str) -> bool:
         """Whether any operation is in a module."""

@@ -70,8 +70,9 @@ def _head(carrying: Carrying, core: Equation) -> tuple[list[Equation], list[Any]
     """Zeros around what a convolution reads, and what the layer then reads."""
     (source,) = carrying.carried(core)
     before = carrying.producers.get(source)
-    pads = before is not None and before.primitive.name == "pad"
-    if core.primitive.name == "dot_general" or not pads:
+    if core.primitive.name == "dot_general" or before is None:
+        return [], [source]
+    if before.primitive.name != "pad":
         return [], [source]
     if not _is_zero(before.invars[1]) or not carrying.only_in(source, [core]):
         return [], [source]
@@ -169,7 +170,7 @@ def read_layer(block: Block, others: Sequence[Any]) -> Layer:
       block: a convolution or product, and what is constant around it.
       others: the values of what it reads beside its input.
     """
-    core = block.core
+    core: Equation = block.core
     known: dict[Any, Any] = dict(zip(block.others, others, strict=True))
     place = block.equations.index(core)
     head, tail = block.equations[:place], block.equations[place + 1 :]

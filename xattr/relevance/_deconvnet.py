@@ -70,6 +70,7 @@ def deconvnet(
     del key
 
     def evaluate(rows, _):
-        return attribute(model, *rows, DECONVNET, score)[0]
+        images, targets = rows
+        return attribute(model, images, targets, DECONVNET, score)[0]
 
     return evaluate_all(evaluate, (images, targets), chunk_size=chunk_size)[:, 0]

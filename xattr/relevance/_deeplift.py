@@ -73,6 +73,7 @@ def deeplift(
     )
 
     def evaluate(rows, _):
-        return contributions(model, *rows, score)
+        images, targets, baselines = rows
+        return contributions(model, images, targets, baselines, score)
 
     return evaluate_all(evaluate, rows, chunk_size=chunk_size)[:, 0]

@@ -68,7 +68,9 @@ def deepshap(
     baselines = baselines.astype(images.dtype)
 
     def evaluate(rows, index):
-        return contributions(model, *rows, jnp.take(baselines, index, 0), score)
+        images, targets = rows
+        chosen = jnp.take(baselines, index, 0)
+        return contributions(model, images, targets, chosen, score)
 
     num = baselines.shape[0]
     return sum_all(evaluate, rows, num=num, chunk_size=chunk_size) / num

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PyTree
 
 from xattr._scores import score_and_targets
 from xattr._types import Images, Predictor, Score
-from xattr.program import Composite, Operation, Where, replace_rules
+from xattr.program import Composite, Operation, Reference, Where, replace_rules
 
 Value = Float[Array, "..."]
 Inputs = tuple[Value, ...]
@@ -25,10 +25,11 @@ def rescale(
     operation: Operation, inputs: Inputs, output: Value, multiplier: Value
 ) -> Inputs:
     r"""Of a function of each entry, the slope between both, $\Delta z / \Delta x$."""
-    (x,), (before,) = inputs, operation.reference.inputs
+    reference = _reference(operation)
+    (x,), (before,) = inputs, reference.inputs
     _, pull_back = jax.vjp(operation.run, x)
     (slope,) = pull_back(multiplier)
-    rise = multiplier * (output - operation.reference.output)
+    rise = multiplier * (output - reference.output)
     return (_divided(rise, x - before, slope),)
 
 
@@ -41,7 +42,7 @@ def route(
     extreme=jnp.maximum,
 ) -> Inputs:
     """Of a maximum, to where the higher of both maxima was."""
-    reference = operation.reference
+    reference = _reference(operation)
     top = extreme(output, reference.output)
     _, here = jax.vjp(operation.run, *inputs)
     _, there = jax.vjp(operation.run, *reference.inputs)
@@ -63,7 +64,7 @@ def midpoint(
     del output
     halfway = [
         (x + before) / 2
-        for x, before in zip(inputs, operation.reference.inputs, strict=True)
+        for x, before in zip(inputs, _reference(operation).inputs, strict=True)
     ]
     return jax.vjp(operation.run, *halfway)[1](multiplier)
 
@@ -73,7 +74,7 @@ def ratio(
 ) -> Inputs:
     """Of a quotient, as of a product with one over the divisor."""
     del output
-    (x, y), (x0, y0) = inputs, operation.reference.inputs
+    (x, y), (x0, y0) = inputs, _reference(operation).inputs
 
     def product(divided: Value, divisor: Value) -> Value:
         return divided * (1 / y + 1 / y0) / 2 - divisor * (x + x0) / (2 * y * y0)
@@ -91,6 +92,15 @@ RESCALE = Composite(
     ),
     flow="difference",
 )
+
+
+def _reference(operation: Operation) -> Reference:
+    if operation.reference is None:
+        raise ValueError(
+            f"the rule of {operation.name!r} compares with a baseline: it is for a "
+            f"composite whose `flow` is 'difference'."
+        )
+    return operation.reference
 
 
 def _divided(rise: Value, run: Value, otherwise: Value) -> Value:

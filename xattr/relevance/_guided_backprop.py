@@ -69,6 +69,7 @@ def guided_backprop(
     del key
 
     def evaluate(rows, _):
-        return attribute(model, *rows, GUIDED, score)[0]
+        images, targets = rows
+        return attribute(model, images, targets, GUIDED, score)[0]
 
     return evaluate_all(evaluate, (images, targets), chunk_size=chunk_size)[:, 0]

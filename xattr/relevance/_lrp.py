@@ -72,6 +72,7 @@ def lrp(
     del key
 
     def evaluate(rows, _):
-        return attribute(model, *rows, composite, score)[0]
+        images, targets = rows
+        return attribute(model, images, targets, composite, score)[0]
 
     return evaluate_all(evaluate, (images, targets), chunk_size=chunk_size)[:, 0]

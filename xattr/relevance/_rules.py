@@ -244,6 +244,7 @@ def _shared(linear, terms, bias, relevance: Value, epsilon: float) -> Value:
         total = total + part
         pulled.append(pull_back)
     share = relevance / stabilized(total, epsilon)
-    return sum(
+    passed = [
         x * pull_back(share)[0] for (x, _), pull_back in zip(terms, pulled, strict=True)
-    )
+    ]
+    return sum(passed[1:], passed[0])
