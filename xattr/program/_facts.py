@@ -102,11 +102,13 @@ class Facts:
 
     def ends(self, value: Any) -> bool:
         """Whether a value is an output, or becomes one by being moved."""
-        readers = [block for block in self.blocks if value in block.inputs]
-        moved = (b for b in readers if b.kind == "structural")
-        return value in self.results or any(
-            self.ends(v) for b in moved for v in b.outputs
-        )
+        moved = [
+            result
+            for block in self.blocks
+            if block.kind == "structural" and value in block.inputs
+            for result in block.outputs
+        ]
+        return value in self.results or any(map(self.ends, moved))
 
     def is_module(self, path: str) -> bool:
         """Whether any operation is in a module."""

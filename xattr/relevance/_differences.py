@@ -46,15 +46,15 @@ def route(
     top = extreme(output, reference.output)
     _, here = jax.vjp(operation.run, *inputs)
     _, there = jax.vjp(operation.run, *reference.inputs)
-    rises = zip(
+    parts = zip(
         here(multiplier * (top - reference.output)),
         there(multiplier * (output - top)),
+        here(multiplier),
+        inputs,
+        reference.inputs,
         strict=True,
     )
-    return tuple(
-        _divided(a + b, x - before, jnp.zeros_like(x))
-        for (a, b), x, before in zip(rises, inputs, reference.inputs, strict=True)
-    )
+    return tuple(_divided(a + b, x - x0, slope) for a, b, slope, x, x0 in parts)
 
 
 def midpoint(
