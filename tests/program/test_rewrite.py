@@ -63,6 +63,37 @@ def test_same_outputs_gradients_and_site_names(
     ]
 
 
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"),
+    [
+        ((4, 4), 4, "VALID"),
+        ((7, 7), 2, "SAME"),
+        ((3, 5), (2, 3), ((2, 0), (1, 4))),
+        ((2, 2), (3, 4), "VALID"),
+    ],
+)
+def test_gradients_of_colors(key, kernel, stride, padding):
+    """Phases of few channels are computed together."""
+    module = nnx.Conv(3, 5, kernel, strides=stride, padding=padding, rngs=nnx.Rngs(0))
+    model = xattr.from_nnx(module)
+    x = jax.random.normal(key, (2, 9, 14, 3))
+
+    def score(model, x):
+        return (model(x) ** 2).sum()
+
+    found, wanted = (jax.grad(score, 1)(m, x) for m in (rewrite(model), model))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_gradients_of_large_patches_are_small_programs():
+    module = nnx.Conv(3, 5, (32, 32), strides=32, padding="VALID", rngs=nnx.Rngs(0))
+    fast = rewrite(xattr.from_nnx(module))
+    program = jax.make_jaxpr(jax.grad(lambda x: fast(x).sum()))(
+        jnp.ones((1, 64, 64, 3))
+    )
+    assert str(program).count(" = ") < 100
+
+
 def test_depthwise_convolutions_are_replaced():
     module = nnx.Conv(4, 4, (3, 3), feature_group_count=4, rngs=nnx.Rngs(0))
     model = rewrite(xattr.from_nnx(module))

@@ -59,16 +59,16 @@ def transposed(
         step = back._replace(strides=(1, 1), padding=padding)
         return convolve(part, taps[::-1, ::-1], step)
 
-    grid = list(itertools.product(*map(range, conv.strides)))
-    taps = [kernel[i :: conv.strides[0], j :: conv.strides[1]] for i, j in grid]
     shape = (len(cotangent), *counts, channels)
     if not depthwise and channels <= _FEW and strided:
-        together = _together(taps, back.axes[1][0])
-        phases = jnp.split(phase(together), len(grid), axis=3)
+        together = phase(_together(kernel, conv.strides, back.axes[1][0]))
+        whole = _apart(together, shape, conv.strides)
     else:
+        grid = itertools.product(*map(range, conv.strides))
+        taps = [kernel[i :: conv.strides[0], j :: conv.strides[1]] for i, j in grid]
         empty = jnp.zeros(shape, cotangent.dtype)
         phases = [phase(each) if each.size else empty for each in taps]
-    whole = _interleaved(phases, shape, conv.strides)
+        whole = _interleaved(phases, shape, conv.strides)
     starts = [
         before - step * start
         for step, (before, _), start in zip(*_windows(conv), first, strict=True)
@@ -94,17 +94,31 @@ def _cropped(
     return kept, tuple((max(low, 0), max(high, 0)) for low, high in padding)
 
 
-def _together(taps: Sequence[Any], outputs: int) -> Any:
-    """Kernels of all phases as one, the shorter ones with zeros at their ends."""
-    most = [max(each.shape[axis] for each in taps) for axis in (0, 1)]
-    widened = [
-        jnp.pad(
-            each,
-            [(0, m - s) for m, s in zip(most, each.shape, strict=False)] + [(0, 0)] * 2,
-        )
-        for each in taps
-    ]
-    return jnp.concatenate(widened, axis=outputs)
+def _together(kernel: Any, strides: Sequence[int], outputs: int) -> Any:
+    """Kernels of all phases as one, the shorter ones with zeros at their ends.
+
+    Not phase by phase: the patches of a transformer have a thousand.
+    """
+    rows, columns = (
+        -(-size // step) for size, step in zip(kernel.shape, strides, strict=False)
+    )
+    ends = (rows * strides[0], columns * strides[1])
+    missing = [(0, end - size) for end, size in zip(ends, kernel.shape, strict=False)]
+    wide = jnp.pad(kernel, [*missing, (0, 0), (0, 0)])
+    others = kernel.shape[2:]
+    parts = wide.reshape(rows, strides[0], columns, strides[1], *others)
+    order = (0, 2, 1, 3, 4, 5) if outputs == 2 else (0, 2, 4, 1, 3, 5)
+    shape = list(others)
+    shape[outputs - 2] *= strides[0] * strides[1]
+    return parts.transpose(order).reshape(rows, columns, *shape)
+
+
+def _apart(together: Any, shape: Sequence[int], strides: Sequence[int]) -> Any:
+    """Phases that are channels, where they belong."""
+    n, rows, columns, channels = shape
+    parts = together.reshape(n, rows, columns, *strides, channels)
+    whole = parts.transpose(0, 1, 3, 2, 4, 5)
+    return whole.reshape(n, rows * strides[0], columns * strides[1], channels)
 
 
 def _interleaved(
