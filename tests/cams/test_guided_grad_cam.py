@@ -51,9 +51,9 @@ def test_maps_are_the_product_restated():
 
 def test_nothing_is_shown_where_grad_cam_shows_nothing():
     model, batch = tiny_convnet(jax.random.key(1)), images(2)
-    options = {"site": "relu:1"}
-    found = np.asarray(xattr.guided_grad_cam(model, batch, [0, 3], **options))
-    cams = xattr.grad_cam(model, batch, [0, 3], **options)
+    site = "relu:1"
+    found = np.asarray(xattr.guided_grad_cam(model, batch, [0, 3], site=site))
+    cams = xattr.grad_cam(model, batch, [0, 3], site=site)
     whole = np.asarray(xattr.images.resize(cams, (12, 12)))
     assert (whole == 0).any()
     assert (found[whole == 0] == 0).all()
