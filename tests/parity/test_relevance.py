@@ -162,3 +162,17 @@ def test_captum(photographed, ours, name):
     with cases.float64():
         maps = ours(photographed.model, photographed.images, photographed.classes)
     assert max(cases.difference(np.asarray(maps), cases.from_torch(theirs))) < 1e-6
+
+
+@pytest.mark.usefixtures("double")
+@pytest.mark.filterwarnings("ignore:Setting forward, backward hooks")
+def test_deeplift():
+    """Without maximum pooling, whose rules differ."""
+    start = jnp.full(IMAGES.shape, 0.3)
+    ours = relevance.deeplift(model, jnp.asarray(IMAGES), TARGETS, baseline=start)
+    theirs = captum.DeepLift(network()).attribute(
+        cases.to_torch(IMAGES).requires_grad_(),
+        cases.to_torch(start),
+        torch.tensor(TARGETS),
+    )
+    np.testing.assert_allclose(ours, cases.from_torch(theirs), rtol=1e-6, atol=1e-9)
