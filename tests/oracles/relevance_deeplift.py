@@ -81,7 +81,7 @@ def multipliers_of_maxima(
 ) -> np.ndarray:
     """Each maximum's difference, at the place of the higher of both maxima."""
     back = np.zeros(values[0].shape)
-    for k in range(back.shape[2]):
+    for k in range(values[0].shape[-1]):
         for row, cells in enumerate(rows_of_windows(values[0][..., k])):
             for column, (i, j, _) in enumerate(cells):
                 higher = int(maxima[1][row, column, k] > maxima[0][row, column, k])

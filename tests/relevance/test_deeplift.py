@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -145,4 +147,5 @@ def test_one_baseline_or_a_data_set():
     with pytest.raises(ValueError, match="`baselines` has shape"):
         xattr.deepshap(model, x, baselines=x[:, :2])
     with pytest.raises(TypeError, match="`baselines` is a float"):
-        xattr.deepshap(model, x, baselines=0.0)
+        number: Any = 0.0
+        xattr.deepshap(model, x, baselines=number)

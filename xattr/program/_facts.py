@@ -126,7 +126,7 @@ class Facts:
             if not plain or len(before.inputs) > 1:
                 return None
             found.insert(0, before)
-            value = before.inputs[0]
+            (value,) = before.inputs
         return found
 
 
