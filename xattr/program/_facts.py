@@ -120,13 +120,11 @@ class Facts:
         value = block.inputs[0]
         while value is not self.images:
             before = self.producers[value]
-            plain = (
-                before.kind == "affine" or before.equations[0].primitive.name in _PLAIN
-            )
-            if not plain or len(before.inputs) > 1:
+            moves = before.equations[0].primitive.name in _PLAIN
+            if not (moves or before.kind == "affine") or len(before.inputs) != 1:
                 return None
             found.insert(0, before)
-            (value,) = before.inputs
+            value = before.inputs[0]
         return found
 
 
