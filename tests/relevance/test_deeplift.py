@@ -146,6 +146,6 @@ def test_one_baseline_or_a_data_set():
         xattr.deeplift(model, x, baseline=jnp.stack([x, x, x]))
     with pytest.raises(ValueError, match="`baselines` has shape"):
         xattr.deepshap(model, x, baselines=x[:, :2])
+    number: Any = 0.0
     with pytest.raises(TypeError, match="`baselines` is a float"):
-        number: Any = 0.0
         xattr.deepshap(model, x, baselines=number)
