@@ -35,6 +35,7 @@ def test_grad_cam_at_the_last_norm_is_the_formula_on_patches():
             np.testing.assert_allclose(map_, oracles.grad_cam(*grids), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_linen_model_with_registers_and_a_wide_grid():
     model, images = transformers.linen_vit(), transformers.wide_images(2)
     perturbed = perturb(model, images, [LINEN_SITE])
@@ -68,6 +69,7 @@ METHODS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_other_methods_read_tokens_as_their_grid(method):
     """The same model with its tokens written as an image has the same maps."""
@@ -113,6 +115,7 @@ def test_cam_of_averaged_tokens():
         )
 
 
+@pytest.mark.slow
 def test_axes_that_are_given():
     model, images = transformers.linen_vit(), transformers.wide_images(1)
     read = xattr.grad_cam(model, images, site=LINEN_SITE)

@@ -60,6 +60,7 @@ def test_a_block_is_its_definition(inputs):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_downsampling_is_its_definition():
     block = randomize(Downsampling(3, 11, rngs=nnx.Rngs(0)))
     x = np.random.default_rng(1).normal(size=(6, 8, 3))
@@ -101,6 +102,7 @@ def test_one_logit_per_pixel():
     assert logits.shape == (2, 24, 40, 12)
 
 
+@pytest.mark.slow
 def test_its_tensors_have_the_authors_names():
     shapes = torch_shapes(PRESETS["espnet_camvid"].abstract(12))
     expected = {
@@ -116,6 +118,7 @@ def test_its_tensors_have_the_authors_names():
     assert len(shapes) == 189
 
 
+@pytest.mark.slow
 def test_other_depths_are_other_networks():
     network = nnx.eval_shape(lambda: espnet(20, blocks=(2, 3), rngs=nnx.Rngs(0)))
     names = torch_shapes(network)
@@ -131,6 +134,7 @@ def drawn(name, shape, noise):
     return noise.uniform(low, 1.0, shape)
 
 
+@pytest.mark.slow
 def test_the_whole_network_is_its_definition(tmp_path):
     from safetensors.numpy import save_file
 

@@ -70,6 +70,7 @@ def test_names_of_torchvisions_first_transformers():
         np.testing.assert_array_equal(back[name], value)
 
 
+@pytest.mark.slow
 def test_a_file_of_tensors_loads_by_name(tmp_path, monkeypatch):
     from safetensors.numpy import save_file
 

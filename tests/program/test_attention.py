@@ -152,6 +152,7 @@ def test_a_model_of_one_image_over_the_batch():
     np.testing.assert_allclose(found.heads(alone)[0], weights[1], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_transformer_of_keras(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     keras = pytest.importorskip("keras")

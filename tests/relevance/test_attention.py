@@ -124,6 +124,7 @@ def test_one_layer_read_by_one_token_is_gradient_times_attention():
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_linen_with_registers_and_a_wide_grid(method):
     model, images = transformers.linen_vit(), transformers.wide_images(2)
     maps = method(model, images)
@@ -133,6 +134,7 @@ def test_linen_with_registers_and_a_wide_grid(method):
     np.testing.assert_array_equal(maps, given)
 
 
+@pytest.mark.slow
 def test_sites_that_are_chosen(method):
     model, images = transformers.tiny_vit(), transformers.images(1)
     names = [found.site.name for found in xattr.program.attentions(model, images)]

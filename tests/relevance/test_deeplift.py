@@ -70,7 +70,14 @@ def test_deepshap_does_not_depend_on_chunks(chunk_size):
     np.testing.assert_allclose(whole, parts, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("score", [xattr.logit, xattr.probability, xattr.margin])
+@pytest.mark.parametrize(
+    "score",
+    [
+        xattr.probability,
+        pytest.param(xattr.logit, marks=pytest.mark.slow),
+        pytest.param(xattr.margin, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize(
     ("model", "x"),
     [(tiny_convnet(jax.random.key(0)), images(2)), (tiny_vit(), small_images(2))],

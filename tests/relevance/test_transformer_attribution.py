@@ -71,6 +71,7 @@ def test_layers_that_are_chosen():
     )
 
 
+@pytest.mark.slow
 def test_it_knows_classes():
     model, images = transformers.tiny_vit(), transformers.images(1)
     one, other = (
