@@ -270,7 +270,6 @@ TAKE_ONE_STEP_AT_A_TIME = {
     "full_grad",
     "attention_rollout",
     "generic_attention",
-    "generic_attention",
     "transformer_attribution",
     "deeplift",
     "lrp",
