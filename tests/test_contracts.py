@@ -12,15 +12,26 @@ from tests.methods import CASES
 from tests.networks import images, tiny_convnet
 from xattr import testing
 
-# All but a rule of theirs is tested by another row; their maps, elsewhere.
-ALIKE = {
+# They are dear, or all but a rule of theirs is tested by another row: run apart.
+APART = {
+    "attention_rollout",
+    "contrastive_excitation_backprop",
     "deconvnet",
     "deepshap",
-    "attention_rollout",
+    "extremal_perturbation",
+    "feature_ablation",
     "generic_attention",
-    "contrastive_excitation_backprop",
     "guided_grad_cam",
+    "hsic",
+    "kernel_shap",
+    "layer_integrated_gradients",
+    "meaningful_perturbation",
+    "opti_cam",
+    "shapley_sampling",
+    "smooth_grad_cam_plus_plus",
+    "ss_cam",
     "transformer_attribution",
+    "vargrad",
 }
 
 
@@ -29,7 +40,7 @@ ALIKE = {
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(case, id=name, marks=pytest.mark.slow if name in ALIKE else ())
+        pytest.param(case, id=name, marks=pytest.mark.slow if name in APART else ())
         for name, case in CASES.items()
     ],
 )

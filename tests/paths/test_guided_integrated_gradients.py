@@ -62,6 +62,7 @@ def test_complete_on_a_smooth_network(smooth_network):
     assert (errors[1] < errors[0] / 4).all()
 
 
+@pytest.mark.slow
 def test_single_precision_is_near_double():
     x = images(2)
     single = xattr.guided_integrated_gradients(

@@ -95,6 +95,7 @@ def test_a_price_above_the_gain_keeps_everything():
     assert float(found.max()) < 0.1
 
 
+@pytest.mark.slow
 def test_less_of_the_class_is_left(key):
     model, x = networks.tiny_convnet(key), networks.images(4)
     target = model(x).argmax(1)

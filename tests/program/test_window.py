@@ -196,6 +196,7 @@ def check_architecture(name, size, chunk_sizes):
         assert_close(jax.jit(found, static_argnums=1)(images, chunk_size), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_architectures(name):
     check_architecture(name, 32, (5,))

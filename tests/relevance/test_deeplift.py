@@ -80,7 +80,10 @@ def test_deepshap_does_not_depend_on_chunks(chunk_size):
 )
 @pytest.mark.parametrize(
     ("model", "x"),
-    [(tiny_convnet(jax.random.key(0)), images(2)), (tiny_vit(), small_images(2))],
+    [
+        (tiny_convnet(jax.random.key(0)), images(2)),
+        pytest.param(tiny_vit(), small_images(2), marks=pytest.mark.slow),
+    ],
 )
 def test_sums_to_the_change_of_the_score(model, x, score):
     classes = model(x).argmax(-1)
