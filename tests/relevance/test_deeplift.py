@@ -92,16 +92,30 @@ def test_sums_to_the_change_of_the_score(model, x, score):
     np.testing.assert_allclose(maps.sum((1, 2, 3)), rise, rtol=1e-4, atol=1e-6)
 
 
-def test_is_integrated_gradients_where_the_model_is_quadratic():
-    def model(x):
-        return ((x * x[:, ::-1]).sum((1, 2)) * 2.0)[..., :1]
+def layer_norms(x):
+    for _ in range(3):
+        x = x @ jnp.sin(jnp.arange(36.0)).reshape(6, 6)
+        centered = x - x.mean(-1, keepdims=True)
+        x = centered * jax.lax.rsqrt(x.var(-1, keepdims=True) + 1e-6)
+    return x
 
-    x, b = images(2), images(2, seed=3)
-    maps = xattr.deeplift(model, x, jnp.zeros(2, int), baseline=b)
-    wanted = xattr.integrated_gradients(
-        model, x, jnp.zeros(2, int), baseline=b, num_steps=1
-    )
-    np.testing.assert_allclose(maps, wanted, rtol=1e-5, atol=1e-6)
+
+def divided(x):
+    y = x @ jnp.sin(jnp.arange(36.0)).reshape(6, 6)
+    return 10 * y / jnp.maximum(jnp.linalg.norm(y, axis=-1, keepdims=True), 1e-6)
+
+
+def clipped(x):
+    return jnp.clip(20 * x @ jnp.sin(jnp.arange(36.0)).reshape(6, 6), -10.0, 10.0)
+
+
+@pytest.mark.parametrize("model", [layer_norms, divided, clipped])
+def test_sums_to_the_change_in_single_precision(model):
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 6)), jnp.float32)
+    classes = jnp.arange(4)
+    maps = xattr.deeplift(model, x, classes)
+    rise = xattr.logit(model(x) - model(jnp.zeros_like(x)), classes)
+    np.testing.assert_allclose(maps.sum(1), rise, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -151,5 +151,5 @@ def test_probabilities_are_refused(method):
     def model(x):
         return jax.nn.softmax(jax.nn.relu(x))
 
-    with pytest.raises(ValueError, match="no relevance reaches the images"):
+    with pytest.raises(ValueError, match="the model ends in a softmax"):
         method(model, jnp.ones((1, 3)))

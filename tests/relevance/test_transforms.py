@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.ad_checkpoint import checkpoint_name
 
 import xattr
 from tests.networks import images, tiny_convnet
@@ -248,3 +249,27 @@ def test_types_that_change_inside(how):
     total = found.sum() + sum(entry[0] for entry in taken.values())
     assert found.dtype == jnp.float32
     np.testing.assert_allclose(total, network(x)[0, 2], rtol=0.05, atol=0.02)
+
+
+def test_a_relu_in_a_function_with_its_own_derivative_has_its_rule():
+    weights = jnp.array([[1.0, -2.0], [0.5, 3.0]])
+
+    def plain(x):
+        return jax.nn.relu(x @ weights) @ weights
+
+    own = jax.custom_vjp(plain)
+    own.defvjp(lambda x: jax.vjp(plain, x), lambda pull_back, g: pull_back(g))
+    x, targets = jnp.array([[1.0, 2.0]]), jnp.array([0])
+    for method in (xattr.guided_backprop, xattr.deconvnet):
+        assert (method(own, x, targets) == method(plain, x, targets)).all()
+
+
+def test_what_only_names_or_prints_is_passed_by():
+    def named(x):
+        y = checkpoint_name(jax.nn.relu(x), "hidden")
+        jax.debug.callback(lambda: None)
+        return 2 * y
+
+    x, targets = jnp.array([[1.0, 2.0]]), jnp.array([0])
+    for method in (xattr.lrp, xattr.guided_backprop, xattr.deeplift):
+        assert method(named, x, targets).tolist() == [[2.0, 0.0]]

@@ -23,6 +23,7 @@ _STRUCTURAL = {
     "dynamic_slice",
     "dynamic_update_slice",
     "gather",
+    "name",
     "optimization_barrier",
     "pad",
     "reduce_precision",
@@ -30,6 +31,7 @@ _STRUCTURAL = {
     "rev",
     "scatter",
     "select_n",
+    "sharding_constraint",
     "slice",
     "split",
     "squeeze",
@@ -127,8 +129,10 @@ def _functions(carrying: Carrying, differences: bool) -> list[Block]:
     dominator = _dominators(carrying)
     found: list[Block] = []
     for equation in carrying.jaxpr.eqns:
-        (result, *_) = equation.outvars
-        if result not in carrying.live or equation.primitive.name not in _PARTS:
+        if equation.primitive.name not in _PARTS:
+            continue
+        (result,) = equation.outvars
+        if result not in carrying.live:
             continue
         if len(carrying.depends(equation)) < 2:
             continue

@@ -16,11 +16,16 @@ _PLAIN = {
     "broadcast_in_dim",
     "convert_element_type",
     "copy",
+    "name",
     "reshape",
     "rev",
+    "sharding_constraint",
     "squeeze",
     "transpose",
 }
+
+
+_BY_ENTRY = {"activation", "affine", "maximum", "minimum", "structural", "sum"}
 
 
 class Facts:
@@ -101,11 +106,11 @@ class Facts:
         return depend and self.images not in self._carrying.live
 
     def ends(self, value: Any) -> bool:
-        """Whether a value is an output, or becomes one by being moved."""
+        """Whether a value is an output, or becomes one entry by entry."""
         moved = [
             result
             for block in self.blocks
-            if block.kind == "structural" and value in block.inputs
+            if block.kind in _BY_ENTRY and value in block.inputs
             for result in block.outputs
         ]
         return value in self.results or any(map(self.ends, moved))

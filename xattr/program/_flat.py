@@ -18,6 +18,7 @@ from xattr.program._trace import (
     Evaluate,
     Program,
     body,
+    inner_programs,
     operation,
     run_body,
     run_equation,
@@ -76,7 +77,8 @@ def spelled_out(
     Args:
       model: function from a batch of images to outputs.
       images: a batch; may be abstract.
-      derivatives: whether functions that have a derivative of their own keep it.
+      derivatives: whether functions that have a derivative of their own keep it,
+        unless there is a ReLU in them.
       stops: whether `stop_gradient` stops.
     """
     program = trace(model, images)
@@ -90,7 +92,8 @@ def spelled_out(
                 return _unrolled(equation, operands, evaluate)
             return run_equation(equation, operands)
         inner = body(equation)
-        kept = derivatives or is_elementwise(equation) or _is_pooling(equation)
+        own = derivatives and not _rectifies(equation)
+        kept = own or is_elementwise(equation) or _is_pooling(equation)
         if inner is None or kept:
             return run_equation(equation, operands)
         return run_body(inner, operands, evaluate)
@@ -109,6 +112,15 @@ def spelled_out(
     jaxpr = closed.jaxpr.replace(outvars=closed.jaxpr.outvars[: results.num_leaves])
     names = dict(zip(variables, sorted(found), strict=True))
     return SpelledOut(core.ClosedJaxpr(jaxpr, closed.consts), results, reading, names)
+
+
+def _rectifies(equation: Equation) -> bool:
+    """Whether there is a ReLU in what an equation calls."""
+    return any(
+        operation(inner) in ("relu", "relu6") or _rectifies(inner)
+        for program in inner_programs(equation)
+        for inner in program.eqns
+    )
 
 
 def _is_pooling(equation: Equation) -> bool:
@@ -132,7 +144,8 @@ def _unrolled(
     rows: list[Any] = []
     for step in reversed(steps) if equation.params["reverse"] else steps:
         item = [jax.lax.index_in_dim(x, step, keepdims=False) for x in items]
-        results = run_body(inner, [*fixed, *state, *item], evaluate)
+        with jax.named_scope(f"step_{step}"):
+            results = run_body(inner, [*fixed, *state, *item], evaluate)
         state, row = results[: len(state)], results[len(state) :]
         rows.append(row)
     if equation.params["reverse"]:

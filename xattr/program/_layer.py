@@ -22,7 +22,10 @@ from xattr.program._trace import (
 Value = Float[Array, "..."]
 
 _LAYERS = {"conv_general_dilated", CONV, "dot_general"}
-_MOVES = {"convert_element_type", "copy", "reduce_precision"}
+_MOVES = {
+    *("convert_element_type", "copy", "name", "reduce_precision"),
+    "sharding_constraint",
+}
 _FACTORS = {"add", "sub", "mul", "div", "neg"}
 
 

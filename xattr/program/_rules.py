@@ -262,6 +262,12 @@ def ruled(model: Predictor, images: Images, composite: Composite) -> Ruled:
         derivatives=composite.flow == "gradient",
         stops=not differences,
     )
+    if composite.flow == "relevance" and composite.frozen:
+        # What is frozen is no block, but a softmax at the end is to be named.
+        facts = Facts(spelled, find_blocks(spelled.program.jaxpr, spelled.names))
+        for block in facts.blocks:
+            if block.kind == "softmax":
+                _refuse_at_end(block, facts)
     blocks = find_blocks(
         spelled.program.jaxpr,
         spelled.names,
@@ -371,8 +377,9 @@ def _choose(block: Block, facts: Facts, composite: Composite) -> Rule | None:
         )
     if composite.flow == "relevance" and block.kind == "softmax":
         _refuse_at_end(block, facts)
+    several = len(block.outputs) > 1
     for where, rule in composite.rules:
-        if _fits(block, where, facts):
+        if not (several and block.kind in _MOVING) and _fits(block, where, facts):
             return _checked(block, rule)
     if composite.flow == "gradient":
         return None
@@ -385,7 +392,7 @@ def _choose(block: Block, facts: Facts, composite: Composite) -> Rule | None:
         if block.kind in _LINEAR:
             return None
     elif block.kind in _MOVING:
-        return _move if facts.loses(block) else None
+        return _move if facts.loses(block) and not several else None
     raise ValueError(
         f"relevance reaches {block.name!r}, an operation of the kind {block.kind!r} "
         f"({', '.join(e.primitive.name for e in block.equations)}), for which the "

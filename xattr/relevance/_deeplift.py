@@ -60,7 +60,8 @@ def deeplift(
       [shrikumar2017learning], eq. 4 to 6, 10 and 11.
 
     Notes:
-      Of a product it is the derivative halfway; of a maximum, the contribution goes
+      A product's difference is split between both orders of changing its factors; of a
+      maximum, the contribution goes
       where the higher of both maxima was, as in captum, but also where windows overlap.
       Softmaxes, norms and attention are what they are made of, and
       `stop_gradient` stops nothing. The RevealCancel rule is not here.

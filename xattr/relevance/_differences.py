@@ -57,29 +57,38 @@ def route(
     return tuple(_divided(a + b, x - x0, slope) for a, b, slope, x, x0 in parts)
 
 
-def midpoint(
+def product(
     operation: Operation, inputs: Inputs, output: Value, multiplier: Value
 ) -> Inputs:
-    """Of a product, the derivative halfway, which is exact."""
+    r"""Of a product, between the two ways to change one factor after the other.
+
+    $$ \Delta(xy) = y \Delta x + x^0 \Delta y = y^0 \Delta x + x \Delta y $$
+
+    Each counts in inverse proportion to the size of its terms, so that large ones that
+    cancel, as where a norm divides a constant baseline by next to nothing, stay out.
+    """
     del output
-    halfway = [
-        (x + before) / 2
-        for x, before in zip(inputs, _reference(operation).inputs, strict=True)
-    ]
-    return jax.vjp(operation.run, *halfway)[1](multiplier)
+    (x, y), (x0, y0), run = inputs, _reference(operation).inputs, operation.run
+    size = jnp.abs(run(x - x0, y)) + jnp.abs(run(x0, y - y0))
+    other = jnp.abs(run(x - x0, y0)) + jnp.abs(run(x, y - y0))
+    both = size + other
+    share = jnp.where(both > 0, other / jnp.where(both > 0, both, 1), 0.5)
+    by_x, by_y = jax.vjp(run, x0, y)[1](multiplier * share)
+    then_x, then_y = jax.vjp(run, x, y0)[1](multiplier * (1 - share))
+    return by_x + then_x, by_y + then_y
 
 
 def ratio(
     operation: Operation, inputs: Inputs, output: Value, multiplier: Value
 ) -> Inputs:
-    """Of a quotient, as of a product with one over the divisor."""
-    del output
-    (x, y), (x0, y0) = inputs, _reference(operation).inputs
+    r"""Of a quotient $z = x/y$, what the difference of $x = zy$ leaves for $z$."""
+    (x, y), (_, y0) = inputs, _reference(operation).inputs
 
-    def product(divided: Value, divisor: Value) -> Value:
-        return divided * (1 / y + 1 / y0) / 2 - divisor * (x + x0) / (2 * y * y0)
+    def line(divided: Value, divisor: Value) -> Value:
+        return (2 * divided - divisor * (output + before)) / (y + y0)
 
-    return jax.vjp(product, x, y)[1](multiplier)
+    before = _reference(operation).output
+    return jax.vjp(line, x, y)[1](multiplier)
 
 
 RESCALE = Composite(
@@ -87,7 +96,7 @@ RESCALE = Composite(
         (Where(("relu", "rectifier", "activation")), rescale),
         (Where(("maximum",)), route),
         (Where(("minimum",)), partial(route, extreme=jnp.minimum)),
-        (Where(("product",)), midpoint),
+        (Where(("product",)), product),
         (Where(("quotient",)), ratio),
     ),
     flow="difference",
