@@ -212,8 +212,8 @@ def z_box(
     del output
     if operation.from_images is None:
         raise ValueError(
-            f"`z_box` is for the first layer, where pixels are moved and scaled "
-            f"at most; {operation.name!r} is further up."
+            f"`z_box` needs to know what pixels may be at {operation.name!r}, but more "
+            f"than moves, factors and summands stands between it and the images."
         )
     (x,) = inputs
     layer = _layer(operation)
