@@ -56,7 +56,7 @@ def passed_on(model, x, weights, rules):
     return found
 
 
-def compare(model, layer, images, order=None, rules=tuple(RULES)):
+def assert_restated(model, layer, images, order=None, rules=tuple(RULES)):
     """A model of batches with its matrix, for inputs of both signs and rectified ones.
 
     Args:
@@ -117,7 +117,7 @@ DENSE = {
 @pytest.mark.parametrize("name", slow_but(DENSE, ["product", "weights first"]))
 def test_dense_layers(name):
     rules = tuple(RULES) if name == "product" else FEW
-    compare(DENSE[name], oracle.dense(WEIGHTS, BIAS), drawn(2, 12), rules=rules)
+    assert_restated(DENSE[name], oracle.dense(WEIGHTS, BIAS), drawn(2, 12), rules=rules)
 
 
 @pytest.mark.slow
@@ -127,13 +127,13 @@ def test_dense_layers_of_several_axes():
         return jnp.einsum("nabc,abcd->nd", x.reshape(-1, 2, 3, 2), weights) + BIAS
 
     layer = oracle.dense(WEIGHTS, BIAS)
-    compare(model, layer, drawn(2, 12), rules=("epsilon", *SIGNED))
+    assert_restated(model, layer, drawn(2, 12), rules=("epsilon", *SIGNED))
 
 
 @pytest.mark.slow
 def test_dense_layers_without_bias():
     layer = oracle.dense(WEIGHTS, np.zeros(5))
-    compare(lambda x: x @ WEIGHTS, layer, drawn(2, 12), rules=FEW)
+    assert_restated(lambda x: x @ WEIGHTS, layer, drawn(2, 12), rules=FEW)
 
 
 def test_dense_layers_of_groups():
@@ -148,7 +148,7 @@ def test_dense_layers_of_groups():
         x = x.reshape(-1, 3, 4)
         return jnp.einsum("ngc,gcd->ngd", x, weights).reshape(-1, 6)
 
-    compare(model, layer, drawn(2, 12), rules=("epsilon", "gamma"))
+    assert_restated(model, layer, drawn(2, 12), rules=("epsilon", "gamma"))
 
 
 CONVOLUTIONS = {
@@ -189,7 +189,9 @@ def test_convolutions(name):
     layer = oracle.convolution(kernel, bias, SIZE, **how)
     rules = FEW if name in ("dilation", "depthwise") else tuple(RULES)
     images = drawn(2, *SIZE, 4)
-    compare(lambda x: convolve(x, kernel, **how) + bias, layer, images, rules=rules)
+    assert_restated(
+        lambda x: convolve(x, kernel, **how) + bias, layer, images, rules=rules
+    )
 
 
 def test_channels_first():
@@ -200,7 +202,7 @@ def test_channels_first():
     def model(x):
         return convolve(x, kernel, "NCHW", **how) + bias[:, None, None]
 
-    compare(model, layer, drawn(2, *SIZE, 4), order=(0, 3, 1, 2), rules=FEW)
+    assert_restated(model, layer, drawn(2, *SIZE, 4), order=(0, 3, 1, 2), rules=FEW)
 
 
 def test_zeros_put_around_before():
@@ -212,14 +214,14 @@ def test_zeros_put_around_before():
         x = jnp.pad(x, ((0, 0), *how["padding"], (0, 0)))
         return convolve(x, kernel, stride=how["stride"]) + bias
 
-    compare(model, layer, drawn(2, *SIZE, 4), rules=FEW)
+    assert_restated(model, layer, drawn(2, *SIZE, 4), rules=FEW)
 
 
 @pytest.mark.slow
 def test_convolutions_without_bias():
     kernel, _ = parameters()
     layer = oracle.convolution(kernel, np.zeros(4), SIZE)
-    compare(lambda x: convolve(x, kernel), layer, drawn(2, *SIZE, 4), rules=FEW)
+    assert_restated(lambda x: convolve(x, kernel), layer, drawn(2, *SIZE, 4), rules=FEW)
 
 
 MEAN, VAR = drawn(4, seed=3), np.array([0.5, 1.5, 2.5, 0.1])
@@ -245,7 +247,7 @@ def test_batch_norm_is_part_of_the_layer(name):
     def model(x):
         return NORMS[name](convolve(x, kernel) + bias)
 
-    compare(model, layer, drawn(2, *SIZE, 4), rules=rules)
+    assert_restated(model, layer, drawn(2, *SIZE, 4), rules=rules)
 
 
 def first_channel(outputs, targets):
