@@ -5,20 +5,13 @@ from xattr.program._affine import affine_above
 from xattr.program._at_site import arranged, at_site
 from xattr.program._attention import Attention, attentions
 from xattr.program._biases import Biased, biased
+from xattr.program._composite import Composite, Operation, Reference, Rule, Where
 from xattr.program._edit import Perturbed, edit, perturb, record
 from xattr.program._hoist import hoist
 from xattr.program._memory import Footprint, footprint, live_bytes
 from xattr.program._receptive_field import receptive_field
 from xattr.program._rewrite import rewrite
-from xattr.program._rules import (
-    Composite,
-    Operation,
-    Reference,
-    Rule,
-    Where,
-    replace_rules,
-    ruled,
-)
+from xattr.program._rules import replace_rules, ruled
 from xattr.program._sites import Site, sites
 from xattr.program._token_grid import token_grid
 from xattr.program._window import (
