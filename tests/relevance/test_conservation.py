@@ -9,6 +9,7 @@ import pytest
 
 import xattr
 from tests import transformers
+from tests.apart import apart, slow_but
 from tests.networks import images, tiny_convnet
 from tests.oracles import relevance_rules as oracle
 from xattr import relevance
@@ -67,7 +68,7 @@ NETWORKS = {
 
 @pytest.mark.parametrize(
     "network",
-    ["branches", pytest.param("one after the other", marks=pytest.mark.slow)],
+    ["branches", apart("one after the other")],
 )
 def test_without_biases_the_sum_is_the_logit(network):
     model, x, targets = NETWORKS[network](), images(4), jnp.array([0, 1, 2, 3])
@@ -118,7 +119,7 @@ def shares_of_biases(params, x, target, rule):
     return passed.reshape(x.shape), taken[::-1]
 
 
-@pytest.mark.parametrize("rule", ["epsilon", "z-plus"])
+@pytest.mark.parametrize("rule", ["z-plus", apart("epsilon")])
 def test_biases_take_in_their_share(rule):
     draw = np.random.default_rng(3).normal
     kernels = [draw(size=(3, 3, i, o)) / 5 for i, o in ((2, 4), (4, 5), (5, 3))]
@@ -205,19 +206,13 @@ def check(model, image, how, start=None, rtol=1e-4):
     return passed, started, entries
 
 
-def only_slow_but(name, chosen):
-    return pytest.param(name, marks=() if name == chosen else pytest.mark.slow)
-
-
 def noise(name):
     size = SIZES[name]
     return jax.random.uniform(jax.random.key(0), (1, size, size, 3))
 
 
-@pytest.mark.parametrize("name", [only_slow_but(n, "cifar10_resnet20") for n in SIZES])
-@pytest.mark.parametrize(
-    "how", [only_slow_but(n, "plus") for n in ("plus", "gamma box", "alpha-beta flat")]
-)
+@pytest.mark.parametrize("name", slow_but(SIZES, {"cifar10_resnet20"}))
+@pytest.mark.parametrize("how", ["plus", apart("gamma box"), apart("alpha-beta flat")])
 def test_architectures(name, how):
     _, _, ledger = check(untrained(name, True), noise(name), COMPOSITES[how])
     assert max(map(abs, ledger.values())) > 1e-3
@@ -235,7 +230,7 @@ def test_architectures_without_biases(name, how):
 FROZEN = relevance.epsilon()._replace(frozen=("softmax", "norm"))
 
 
-@pytest.mark.parametrize("size", ["tiny", pytest.param("b_32", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("size", ["tiny", apart("b_32")])
 def test_transformers_of_which_softmax_and_norms_are_constants(size):
     """Only biases, and what is no part of the image, take in relevance."""
     if size == "tiny":
@@ -403,10 +398,7 @@ ODD = {
 QUICK = ("constant channel", "two ways of pooling")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in ODD],
-)
+@pytest.mark.parametrize("name", slow_but(ODD, QUICK))
 def test_nothing_is_lost_or_counted_twice(name):
     def apply(matrix, x):
         y = ODD[name](x)

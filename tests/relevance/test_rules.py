@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.apart import slow_but
 from tests.oracles import relevance_rules as oracle
 from xattr import relevance
 from xattr.program import Composite, Where, replace_rules
@@ -97,12 +98,6 @@ def assert_restated(model, layer, images, order=None, rules=tuple(RULES)):
 
 def drawn(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape)
-
-
-def slow_but(names, fast):
-    """Those that are not fast are run apart."""
-    marks = {name: () if name in fast else pytest.mark.slow for name in names}
-    return [pytest.param(name, marks=marks[name]) for name in names]
 
 
 WEIGHTS, BIAS = drawn(12, 5, seed=1), drawn(5, seed=2)

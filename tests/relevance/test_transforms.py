@@ -7,6 +7,7 @@ import pytest
 from jax.ad_checkpoint import checkpoint_name
 
 import xattr
+from tests.apart import slow_but
 from tests.networks import images, tiny_convnet
 from xattr import relevance
 
@@ -125,12 +126,6 @@ def any_rank():
 
 
 FAST = ("scan", "scan of outputs", "nested jit", "vmap", "rematerialized scan")
-
-
-def slow_but(names, fast):
-    """Those that are not fast are run apart."""
-    marks = {name: () if name in fast else pytest.mark.slow for name in names}
-    return [pytest.param(name, marks=marks[name]) for name in names]
 
 
 @pytest.mark.parametrize("name", slow_but(INSIDE, FAST))
