@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import pytest
 
 import xattr
-from tests.methods import CASES
+from tests.apart import slow_but
+from tests.methods import APART, CASES
 from tests.networks import images, tiny_convnet
 from xattr import testing
 
@@ -69,6 +70,11 @@ MIRRORED = {
 }
 
 
+def table(names):
+    """A table in order; what is dear is run apart."""
+    return slow_but(sorted(names), set(CASES) - APART)
+
+
 def with_key(name):
     case = CASES[name]
     if not case.random:
@@ -85,29 +91,29 @@ def test_every_method_of_these_tables_exists():
     assert {*COMPLETE, *DUMMY, *LINEAR, *SYMMETRIC, *MIRRORED} <= set(CASES)
 
 
-@pytest.mark.parametrize("name", COMPLETE)
+@pytest.mark.parametrize("name", table(COMPLETE))
 def test_completeness(name, model):
     method = functools.partial(getattr(xattr, name), **COMPLETE[name])
     testing.assert_complete(method, model, images(2), TARGETS)
 
 
-@pytest.mark.parametrize("name", sorted(DUMMY))
+@pytest.mark.parametrize("name", table(DUMMY))
 def test_dummy_pixels_get_nothing(name, model):
     testing.assert_ignores_dummy(with_key(name), model, images(2), TARGETS)
 
 
-@pytest.mark.parametrize("name", sorted(LINEAR))
+@pytest.mark.parametrize("name", table(LINEAR))
 def test_linearity(name, model):
     models = (model, tiny_convnet(jax.random.key(9), smooth=True))
     testing.assert_linear(with_key(name), models, images(2), TARGETS)
 
 
-@pytest.mark.parametrize("name", sorted(SYMMETRIC))
+@pytest.mark.parametrize("name", table(SYMMETRIC))
 def test_symmetry(name, model):
     testing.assert_symmetric(with_key(name), model, images(2), TARGETS)
 
 
-@pytest.mark.parametrize("name", sorted(MIRRORED))
+@pytest.mark.parametrize("name", table(MIRRORED))
 def test_flip_equivariance(name, model):
     testing.assert_flip_equivariant(with_key(name), model, images(2), TARGETS)
 

@@ -7,43 +7,39 @@ import numpy as np
 import pytest
 
 import xattr
+from tests.apart import apart
 from tests.division import divided, operations
-from tests.methods import CASES
+from tests.methods import APART, CASES
 from tests.networks import images, tiny_convnet
 from xattr import testing
 
-# They are dear, or all but a rule of theirs is tested by another row: run apart.
-APART = {
-    "attention_rollout",
-    "contrastive_excitation_backprop",
-    "deconvnet",
-    "deepshap",
-    "extremal_perturbation",
-    "feature_ablation",
-    "generic_attention",
-    "guided_grad_cam",
-    "hsic",
-    "kernel_shap",
-    "layer_integrated_gradients",
-    "meaningful_perturbation",
-    "opti_cam",
-    "shapley_sampling",
-    "smooth_grad_cam_plus_plus",
-    "ss_cam",
-    "transformer_attribution",
-    "vargrad",
+# One of each way to come to a map: what surrounds it they have in common.
+FEW = {
+    "gradient",
+    "smoothgrad",
+    "integrated_gradients",
+    "grad_cam",
+    "ablation_cam",
+    "occlusion",
+    "deeplift",
+    "lrp",
 }
+
+
+def slow_cases_but(fast):
+    """All methods; those that are not fast are run apart."""
+    marks = {name: () if name in fast else pytest.mark.slow for name in CASES}
+    return [pytest.param(CASES[n], id=n, marks=marks[n]) for n in CASES]
+
+
+few_are_fast = pytest.mark.parametrize(
+    "case", slow_cases_but(FEW), indirect=True, scope="module"
+)
 
 
 # Of the module's scope, so that all tests of one method come together, and most of the
 # programs that they run are compiled once.
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(case, id=name, marks=pytest.mark.slow if name in APART else ())
-        for name, case in CASES.items()
-    ],
-)
+@pytest.fixture(scope="module", params=slow_cases_but(CASES.keys() - APART))
 def case(request):
     return request.param
 
@@ -83,14 +79,16 @@ def test_a_batch_is_its_images_one_by_one(case, model):
     )
 
 
-def test_chunks_change_nothing(case, model):
+@few_are_fast
+@pytest.mark.parametrize("chunk_size", [5, apart(2)])
+def test_chunks_change_nothing(case, model, chunk_size):
     testing.assert_chunk_independent(
         case.method,
         model,
         case.images(3),
         case.targets,
         key=key_for(case),
-        chunk_sizes=(2, 5),
+        chunk_sizes=(chunk_size,),
     )
 
 
@@ -106,6 +104,7 @@ def test_half_precision_does_not_depend_on_chunks(dtype):
         np.testing.assert_allclose(maps.astype(jnp.float32), 1, rtol=2e-2)
 
 
+@few_are_fast
 def test_same_key_same_map_another_key_another_map(case, model):
     first, again = (
         case.method(model, case.images(2), case.targets[:2], key=key_for(case))
@@ -121,6 +120,7 @@ def test_same_key_same_map_another_key_another_map(case, model):
             case.method(model, case.images(2), case.targets[:2])
 
 
+@few_are_fast
 def test_no_target_means_the_predicted_class(case, model):
     batch = case.images(3, seed=2) + jnp.array([-2.0, 0.0, 2.0])[:, None, None, None]
     predicted = model(batch).argmax(1)
@@ -137,6 +137,7 @@ def test_finite_on_constant_images(case, model):
         assert bool(jnp.isfinite(maps).all())
 
 
+@few_are_fast
 def test_compiles_once_for_new_weights_labels_images_and_keys(case):
     apply = case.model(0).apply
     traces = 0
@@ -164,6 +165,7 @@ def test_compiles_once_for_new_weights_labels_images_and_keys(case):
     assert traces == compiled
 
 
+@few_are_fast
 def test_one_trace_under_the_callers_jit(case, model):
     chex.clear_trace_counter()
 
@@ -183,6 +185,7 @@ def test_one_trace_under_the_callers_jit(case, model):
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * scale)
 
 
+@few_are_fast
 def test_keeps_the_type_of_its_images(case):
     with jax.enable_x64(True):
         model = case.model(1, jnp.float64)
@@ -207,9 +210,8 @@ def test_half_precision_is_nearly_full_precision(case):
         assert np.corrcoef(found.ravel(), wanted.ravel())[0, 1] > 0.98
 
 
-@pytest.mark.parametrize(
-    "kind", ["Auto", pytest.param("Explicit", marks=pytest.mark.slow)]
-)
+@few_are_fast
+@pytest.mark.parametrize("kind", ["Auto", apart("Explicit")])
 def test_sharded_images_give_the_same_map(case, model, kind):
     if kind == "Explicit" and case.name in NEED_AUTOMATIC_AXES:
         pytest.skip("it gathers or slices along the batch")
@@ -245,6 +247,7 @@ def test_shards_that_are_mapped_by_hand(method):
     )
 
 
+@few_are_fast
 def test_perturbations_divided_among_devices(case, model):
     """Each of two devices takes half of them, of the same images."""
 

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import pytest
 
 import xattr
-from tests.methods import CASES
+from tests.apart import slow_but
+from tests.methods import APART, CASES
 from tests.networks import images, tiny_convnet
 
 CAMS = {n: case for n, case in CASES.items() if case.grid and not case.attention}
@@ -22,8 +23,9 @@ def half(key):
     return xattr.Model(apply, net.params)
 
 
-@pytest.mark.parametrize("case", CAMS.values(), ids=CAMS)
-def test_a_map_has_the_type_of_the_images_whatever_the_sites(case, half):
+@pytest.mark.parametrize("name", slow_but(CAMS, CAMS.keys() - APART))
+def test_a_map_has_the_type_of_the_images_whatever_the_sites(name, half):
+    case = CAMS[name]
     key = jax.random.key(0) if case.random else None
     assert case.method(half, images(2), [0, 1], key=key).dtype == jnp.float32
 
