@@ -11,6 +11,7 @@ from xattr.images._masks import enlarge_cells
 
 RULES = ["mirrored", "bilinear", "nearest"]
 compiled = jax.jit(enlarge_cells, static_argnames=("size", "resize"))
+drawn = jax.jit(grid_masks, static_argnames=("size", "grid", "keep", "resize"))
 SIDES = st.tuples(st.integers(1, 23), st.integers(1, 23))
 
 
@@ -38,9 +39,7 @@ def test_the_mirrored_rule_is_that_of_scikit_image():
 @pytest.mark.parametrize("resize", RULES)
 def test_every_pixel_is_kept_as_often_as_a_cell(key, resize):
     num, keep = 4000, 0.3
-    masks = grid_masks(
-        jax.random.split(key, num), (9, 10), grid=4, keep=keep, resize=resize
-    )
+    masks = drawn(jax.random.split(key, num), (9, 10), grid=4, keep=keep, resize=resize)
     assert float(masks.min()) >= 0
     assert float(masks.max()) <= 1 + 1e-6
     # Each mean has at most the spread of a cell's; 5 sigma for 90 pixels: 5e-5.
@@ -49,13 +48,13 @@ def test_every_pixel_is_kept_as_often_as_a_cell(key, resize):
 
 
 def test_the_grid_is_shifted(key):
-    masks = grid_masks(jax.random.split(key, 64), (8, 8), grid=2, resize="nearest")
+    masks = drawn(jax.random.split(key, 64), (8, 8), grid=2, resize="nearest")
     edges = jnp.abs(jnp.diff(masks, axis=2)).max((0, 1))
     assert edges.tolist() == [0, 0, 1, 1, 1, 1, 0]
 
 
 def test_volumes(key):
-    masks = grid_masks(key[None], (4, 6, 5), grid=2)
+    masks = drawn(key[None], (4, 6, 5), grid=2)
     assert masks.shape == (1, 4, 6, 5)
 
 
