@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import xattr
+from tests.apart import apart, slow_but
 from tests.networks import images, tiny_convnet
 
 MODEL = tiny_convnet(jax.random.key(1))
@@ -17,9 +18,10 @@ INNER = {
     "grad_cam": functools.partial(xattr.grad_cam, site="relu:1"),
     "smoothgrad": xattr.smoothgrad(xattr.gradient, num_samples=2),
 }
+NAMES = slow_but(INNER, {"integrated_gradients"})
 
 
-@pytest.mark.parametrize("name", INNER)
+@pytest.mark.parametrize("name", NAMES)
 def test_smoothgrad_without_noise_is_the_inner_method(name, key):
     x, inner = images(3), INNER[name]
     if name == "smoothgrad":
@@ -29,7 +31,7 @@ def test_smoothgrad_without_noise_is_the_inner_method(name, key):
     np.testing.assert_allclose(smooth(MODEL, x, key=key), wanted, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", INNER)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("combine", [xattr.smoothgrad, xattr.vargrad])
 def test_chunks_and_batches_change_nothing(name, combine, key):
     x, method = images(3), combine(INNER[name], num_samples=4)
@@ -146,7 +148,7 @@ def test_bound_arrays_are_data(key):
     np.testing.assert_allclose(outside, wanted, atol=1e-7)
 
 
-@pytest.mark.parametrize("combine", [xattr.smoothgrad, xattr.vargrad])
+@pytest.mark.parametrize("combine", [xattr.smoothgrad, apart(xattr.vargrad)])
 def test_arrays_stay_with_their_images(combine, key):
     """Three images and three pairs to a chunk: nothing but care keeps them aligned."""
     x, base, keys = images(3), images(3, seed=4), jax.random.split(key, 3)
@@ -185,16 +187,14 @@ def test_equal_combinations_are_equal_and_compile_once(key):
     assert len(traces) == first > 0
 
 
-def test_what_a_combinator_has_set_is_not_overridden(key):
+@pytest.mark.parametrize("combine", [xattr.smoothgrad, apart(xattr.vargrad)])
+def test_what_a_combinator_has_set_is_not_overridden(combine, key):
     inner = functools.partial(xattr.expected_gradients, baselines=images(2, seed=4))
-    for combine in (xattr.smoothgrad, xattr.vargrad):
-        smooth = combine(inner, num_samples=2)
-        with pytest.raises(
-            TypeError, match=r"`num_samples` is set .*float32\[2, 12.*=7\)"
-        ):
-            smooth(MODEL, images(1), key=key, num_samples=7)
-        bound = combine(functools.partial(inner, num_samples=3), num_samples=2)
-        assert bound(MODEL, images(1), key=key).shape == (1, 12, 12, 3)
+    smooth = combine(inner, num_samples=2)
+    with pytest.raises(TypeError, match=r"`num_samples` is set .*float32\[2, 12.*=7\)"):
+        smooth(MODEL, images(1), key=key, num_samples=7)
+    bound = combine(functools.partial(inner, num_samples=3), num_samples=2)
+    assert bound(MODEL, images(1), key=key).shape == (1, 12, 12, 3)
 
 
 def test_says_what_it_is():

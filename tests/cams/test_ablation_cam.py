@@ -7,6 +7,7 @@ import pytest
 
 import xattr
 from tests import networks
+from tests.apart import apart
 from tests.oracles.cams_ablation_cam import ablation_cam as oracle
 from xattr.program import split_at
 
@@ -67,7 +68,7 @@ def never_affine(outputs, targets):
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
-@pytest.mark.parametrize("chunk_size", [None, 3])
+@pytest.mark.parametrize("chunk_size", [3, apart(None)])
 def test_it_is_the_loop_over_channels(model, chunk_size):
     with jax.enable_x64(True):
         x = networks.images(2, dtype=jnp.float64)

@@ -5,6 +5,7 @@ import pytest
 
 import xattr
 from tests import networks
+from tests.apart import apart
 from tests.oracles.cams_opti_cam import opti_cam as oracle
 from tests.twin import network, twin
 
@@ -98,7 +99,8 @@ def test_a_baseline_moves_with_the_units_of_the_model(key):
     np.testing.assert_allclose(shifted, plain, rtol=1e-3, atol=1e-5)
 
 
-def test_the_mask_is_the_map_enlarged_by_the_rule(key):
+@pytest.mark.parametrize("rule", ["bilinear", apart("nearest"), apart("align_corners")])
+def test_the_mask_is_the_map_enlarged_by_the_rule(rule):
     """One step from the mean of the channels, of a model that sums the masked image."""
     x = jnp.ones((1, 4, 4, 1))
     shown = []
@@ -109,14 +111,12 @@ def test_the_mask_is_the_map_enlarged_by_the_rule(key):
         return grid.sum((1, 2))
 
     corner = jnp.array([[1.0, 0.0], [0.0, 2.0]])[None, ..., None]
-    for rule in ("nearest", "bilinear", "align_corners"):
-        shown.clear()
-        found = xattr.opti_cam(
-            model, x, [0], site="relu:0", axes="nhwc", num_steps=1, resize=rule
-        )
-        jax.effects_barrier()
-        mask = xattr.images.min_max(xattr.images.resize(found, (4, 4), method=rule))
-        np.testing.assert_allclose(shown[-1][..., 0], mask, rtol=1e-6)
+    found = xattr.opti_cam(
+        model, x, [0], site="relu:0", axes="nhwc", num_steps=1, resize=rule
+    )
+    jax.effects_barrier()
+    mask = xattr.images.min_max(xattr.images.resize(found, (4, 4), method=rule))
+    np.testing.assert_allclose(shown[-1][..., 0], mask, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.apart import apart
 from xattr.data import GrainSource, Record, Refused, load_tiles
 from xattr.images import Preprocess
 
@@ -102,7 +103,12 @@ def test_nothing_depends_on_threads_or_workers():
     expected = as_values(load(2, 0, 1))
     for options in ({"num_threads": 1}, {"num_threads": 7}, {"num_workers": 2}):
         assert as_values(load(2, 0, 1, **options)) == expected
-    assert as_values(load(2, num_workers=2)) == expected[:1]
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.slow
+def test_workers_may_be_more_than_tiles():
+    assert as_values(load(2, num_workers=2)) == as_values(load(2))
     assert multiprocessing.active_children() == []
 
 
@@ -182,7 +188,7 @@ def script(tmp_path) -> Path:
 
 @pytest.mark.parametrize(
     ("part", "printed"),
-    [("one", ""), pytest.param("all", "100\n", marks=pytest.mark.slow)],
+    [("one", ""), apart("all", "100\n")],
 )
 def test_a_script_with_workers_says_nothing_of_its_own(script, part, printed):
     done = subprocess.run(

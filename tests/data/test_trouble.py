@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.apart import apart
 from tests.data.archives import png, tar, zipped
 from xattr.data import (
     ArchiveSource,
@@ -116,7 +117,7 @@ def test_what_is_no_trouble(error, impatient):
     assert [bool(reason) for reason in told] == [False, False, True, False]
 
 
-@pytest.mark.parametrize("num_workers", [0, 1])
+@pytest.mark.parametrize("num_workers", [0, apart(1)])
 def test_the_stream_ends_where_the_trouble_is(num_workers):
     error = OSError(errno.ESTALE, "odd", "/home/me/x.png")
     tiles = stream(GrainSource(Failing(error)), num_workers=num_workers)
@@ -175,8 +176,17 @@ def test_trouble_while_preprocessing(impatient):
         reasons(GrainSource(Failing(ValueError())), transform=starve)
 
 
-@pytest.mark.parametrize("num_workers", [0, 1])
-@pytest.mark.parametrize("kind", ["files", "tar", "zip"])
+@pytest.mark.parametrize(
+    ("kind", "num_workers"),
+    [
+        ("files", 0),
+        ("files", 1),
+        ("tar", 0),
+        ("zip", 0),
+        apart("tar", 1),
+        apart("zip", 1),
+    ],
+)
 def test_what_goes_away_is_missed(tmp_path, kind, num_workers):
     folder = fill(tmp_path / "photos")
     place = folder

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import xattr
+from tests.apart import apart
 from tests.networks import images, tiny_convnet
 from tests.oracles.paths_blur_integrated_gradients import (
     blur_integrated_gradients,
@@ -22,6 +23,7 @@ def test_equals_the_sum_restated(network):
         np.testing.assert_allclose(maps[i], wanted, rtol=1e-7, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_near_the_published_sum_of_many_steps(smooth_network):
     net = smooth_network
     maps = xattr.blur_integrated_gradients(
@@ -34,7 +36,7 @@ def test_near_the_published_sum_of_many_steps(smooth_network):
         assert np.abs(maps[i] - wanted).max() < 1e-2 * np.abs(wanted).max()
 
 
-@pytest.mark.parametrize("edges", ["zero", "renormalize"])
+@pytest.mark.parametrize("edges", ["zero", apart("renormalize")])
 def test_complete_between_blurred_and_sharp(smooth_network, edges):
     net = smooth_network
     maps = xattr.blur_integrated_gradients(

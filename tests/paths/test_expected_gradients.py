@@ -9,6 +9,7 @@ import xattr
 from tests.networks import images, tiny_convnet
 
 
+@pytest.mark.slow
 def test_one_baseline_and_many_samples_near_integrated_gradients(smooth_network):
     net = smooth_network
     maps = xattr.expected_gradients(

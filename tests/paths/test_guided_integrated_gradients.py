@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import xattr
+from tests.apart import apart
 from tests.networks import images, tiny_convnet
 from tests.oracles.paths_guided_integrated_gradients import guided_integrated_gradients
 from tests.oracles.paths_integrated_gradients import left_sum
@@ -11,7 +12,7 @@ from tests.oracles.paths_integrated_gradients import left_sum
 
 @pytest.mark.parametrize(
     ("steps", "fraction", "distance"),
-    [(20, 0.25, 0.02), (10, 0.1, 0.3), (7, 1.0, 1.0), (9, 0.5, 0.0)],
+    [(20, 0.25, 0.02), (10, 0.1, 0.3), apart(7, 1.0, 1.0), apart(9, 0.5, 0.0)],
 )
 def test_equals_the_published_algorithm(network, steps, fraction, distance):
     base = 0.5 * images(2, seed=9, dtype=np.float64)

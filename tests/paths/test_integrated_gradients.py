@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import xattr
+from tests.apart import apart
 from tests.networks import images, tiny_convnet
 from tests.oracles import paths_integrated_gradients as oracle
 
@@ -105,9 +106,17 @@ def test_the_class_is_that_of_the_image_not_of_the_path():
     np.testing.assert_allclose(maps, [[3.0]], rtol=1e-6)
 
 
-@pytest.mark.parametrize("method", ["integrated", "guided_integrated"])
+COLOR = jnp.array([0.1, 0.5, 0.9])
+BASELINES = [1, 0.5, jnp.array(0.5), COLOR, images(1)[0]]
+
+
 @pytest.mark.parametrize(
-    "baseline", [1, 0.5, jnp.array(0.5), jnp.array([0.1, 0.5, 0.9]), images(1)[0]]
+    ("method", "baseline"),
+    [
+        ("guided_integrated", COLOR),
+        *(("integrated", baseline) for baseline in BASELINES),
+        *(apart("guided_integrated", b) for b in BASELINES if b is not COLOR),
+    ],
 )
 def test_a_baseline_is_a_number_a_color_or_an_image(method, baseline):
     model, x = tiny_convnet(jax.random.key(1)), images(2)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import xattr
+from tests.apart import apart
 from tests.networks import images, tiny_convnet
 from tests.oracles import paths_units as oracle
 from xattr import testing
@@ -25,7 +26,7 @@ def dense(weights, x):
     return jnp.tanh(jnp.tanh(x @ first) @ second) @ head
 
 
-@pytest.mark.parametrize("rule", ["midpoint", "right"])
+@pytest.mark.parametrize("rule", ["midpoint", apart("right")])
 @pytest.mark.parametrize("name", METHODS)
 def test_equals_the_sum_restated(name, rule):
     random = np.random.default_rng(0)
@@ -65,7 +66,7 @@ def test_conductance_sums_to_what_integrated_gradients_do(model, site):
 
 
 @pytest.mark.parametrize("name", ["conductance", "layer_integrated_gradients"])
-@pytest.mark.parametrize("site", ["conv:0", "softplus:1"])
+@pytest.mark.parametrize("site", ["conv:0", apart("softplus:1")])
 def test_complete_on_a_smooth_network(name, site):
     smooth = tiny_convnet(jax.random.key(1), smooth=True)
     settings = {"num_steps": 8, "rule": "gauss_legendre", "site": site}
@@ -75,6 +76,7 @@ def test_complete_on_a_smooth_network(name, site):
     np.testing.assert_allclose(units.sum((1, 2, 3)), change, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_several_baselines_are_averaged(model):
     levels = jnp.array([0.0, 1.0])[:, None, None, None, None]
     several = jnp.broadcast_to(levels, (2, 1, 12, 12, 3))

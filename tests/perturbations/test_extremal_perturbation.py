@@ -7,6 +7,7 @@ import pytest
 
 import xattr
 from tests import networks
+from tests.apart import apart
 from tests.oracles import perturbations_extremal_perturbation as oracles
 from tests.twin import network, twin
 from xattr.perturbations._extremal_perturbation import area_error
@@ -28,10 +29,10 @@ FAR_CELLS, NEAR_CELLS = {"cell_size": 4, "reach": 3}, {"cell_size": 3, "reach": 
     [
         ("preserve", False, FAR_CELLS),
         ("delete", True, FAR_CELLS),
-        ("dual", False, FAR_CELLS),
-        pytest.param("preserve", True, NEAR_CELLS, marks=pytest.mark.slow),
-        pytest.param("delete", False, NEAR_CELLS, marks=pytest.mark.slow),
-        pytest.param("dual", True, NEAR_CELLS, marks=pytest.mark.slow),
+        apart("dual", False, FAR_CELLS),
+        apart("preserve", True, NEAR_CELLS),
+        apart("delete", False, NEAR_CELLS),
+        apart("dual", True, NEAR_CELLS),
     ],
 )
 def test_it_is_the_ascent_with_derivatives_by_hand(game, fades, cells):
@@ -52,9 +53,7 @@ def test_it_is_the_ascent_with_derivatives_by_hand(game, fades, cells):
             np.testing.assert_allclose(found[n, ..., 0], expected, rtol=1e-7, atol=1e-9)
 
 
-@pytest.mark.parametrize(
-    "size", [(12, 13), (3, 21), pytest.param((10, 8), marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("size", [(12, 13), apart((3, 21)), apart((10, 8))])
 def test_the_mask_is_the_soft_maximum_of_bumps(size):
     masks = SmoothMask(size, 3, 4)
     heights = np.random.default_rng(2).uniform(size=masks.cells)
@@ -108,9 +107,7 @@ def pixel(x):
     return x[:, 3, 12:13, 0]
 
 
-@pytest.mark.parametrize(
-    "area", [0.05, 0.4, *(pytest.param(a, marks=pytest.mark.slow) for a in (0.1, 0.2))]
-)
+@pytest.mark.parametrize("area", [0.4, *map(apart, (0.05, 0.1, 0.2))])
 def test_the_region_has_the_area(key, area):
     x = networks.images(1)
     model = networks.tiny_convnet(key)
@@ -120,13 +117,20 @@ def test_the_region_has_the_area(key, area):
     assert float(mask.mean()) == pytest.approx(area, abs=0.03)
 
 
+FOR_A_PIXEL = {"cell_size": 2, "reach": 2, "area_weight": 30.0, "baseline": 0.0}
+
+
 def test_it_finds_the_pixel_that_is_read():
-    settings = {"cell_size": 2, "reach": 2, "area_weight": 30.0, "baseline": 0.0}
     x = jnp.ones((1, 16, 16, 1))
-    mask = xattr.extremal_perturbation(pixel, x, **settings, flip=False)[0, ..., 0]
+    mask = xattr.extremal_perturbation(pixel, x, **FOR_A_PIXEL, flip=False)[0, ..., 0]
     assert mask[3, 12] > 0.9
     assert mask[:, :8].max() < 0.2
-    both = xattr.extremal_perturbation(pixel, x, **settings)[0, ..., 0]
+
+
+@pytest.mark.slow
+def test_flipped_images_have_it_on_the_other_side():
+    x = jnp.ones((1, 16, 16, 1))
+    both = xattr.extremal_perturbation(pixel, x, **FOR_A_PIXEL)[0, ..., 0]
     assert both[3, 12] > 0.8
     assert both[3, 3] > 0.8
 

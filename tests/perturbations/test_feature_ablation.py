@@ -8,6 +8,7 @@ import pytest
 
 import xattr
 from tests import networks
+from tests.apart import apart
 from tests.oracles import perturbations_features as oracles
 from tests.perturbations import games
 
@@ -42,7 +43,7 @@ def test_tables_are_images_with_one_spatial_axis():
     assert found[..., 0].tolist() == [[1, 2, 4]]
 
 
-@pytest.mark.parametrize(("size", "grid"), [((9, 7), (4, 3)), ((5, 12), (5, 5))])
+@pytest.mark.parametrize(("size", "grid"), [((9, 7), (4, 3)), apart((5, 12), (5, 5))])
 def test_cells_are_the_same_as_given_segments(size, grid):
     """A grid goes by local update, segments by evaluating whole images."""
     model = networks.tiny_convnet(jax.random.key(0))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import xattr
+from tests.apart import slow_but
 from tests.oracles.perturbations_features import cells
 from tests.perturbations.games import additive
 from xattr.perturbations._features import features_of, mean_colors
@@ -58,7 +59,7 @@ def test_segments_take_the_place_of_the_grid(name):
         assert 0 < found[0] < found[2]
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", slow_but(METHODS, {"feature_ablation", "kernel_shap"}))
 def test_masks_of_cells_are_the_grid(name):
     x = jax.random.normal(jax.random.key(1), (2, 4, 6, 3))
     owner = cells((4, 6), (2, 3))

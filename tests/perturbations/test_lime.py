@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 import xattr
+from tests.apart import apart
 from tests.oracles import perturbations_features as oracles
 from tests.perturbations import games
 
 
-@pytest.mark.parametrize(("width", "alpha"), [(0.25, 1.0), (1.0, 0.01), (0.1, 5.0)])
+@pytest.mark.parametrize(
+    ("width", "alpha"), [(0.25, 1.0), apart(1.0, 0.01), apart(0.1, 5.0)]
+)
 def test_it_is_the_weighted_ridge_regression(key, width, alpha):
     with jax.enable_x64(True):
         model, x, fill = games.case()
@@ -50,6 +53,7 @@ def test_without_a_baseline_features_are_hidden_by_their_own_mean(key):
     np.testing.assert_allclose(by_default, explicit, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_linear_score_without_a_penalty_is_found_exactly(key):
     weights = jax.random.normal(key, (1, 2, 3, 3))
     x = jax.random.normal(jax.random.key(1), (2, 2, 3, 3))

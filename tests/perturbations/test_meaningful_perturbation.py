@@ -5,6 +5,7 @@ import pytest
 
 import xattr
 from tests import networks
+from tests.apart import apart
 from tests.oracles import perturbations_meaningful_perturbation as oracles
 from tests.twin import network, twin
 
@@ -23,8 +24,10 @@ def draw_shifts(key, num_steps, jitter):
     return [tuple(jax.random.randint(k, (2,), 0, jitter).tolist()) for k in keys]
 
 
-@pytest.mark.parametrize("tv_power", [2.0, 3.0])
-@pytest.mark.parametrize("start", ["ones", "circle"])
+@pytest.mark.parametrize(
+    ("start", "tv_power"),
+    [("ones", 3.0), ("circle", 2.0), apart("ones", 2.0), apart("circle", 3.0)],
+)
 def test_it_is_the_descent_with_derivatives_by_hand(key, start, tv_power):
     net, settings = network(), SETTINGS | {"tv_power": tv_power}
     x, fill = np.random.default_rng(1).normal(size=(2, 2, 10, 8, 3))

@@ -5,13 +5,14 @@ import pytest
 
 import xattr
 from tests import networks
+from tests.apart import apart
 from tests.oracles.perturbations_occlusion import occlusion as oracle
 
 GEOMETRIES = [
-    ((3, 3), (3, 3)),
+    apart((3, 3), (3, 3)),
     ((4, 2), (2, 1)),
     ((5, 5), (5, 5)),  # the last window is cut short
-    ((5, 3), (4, 2)),
+    apart((5, 3), (4, 2)),
     ((2, 3), (5, 4)),  # pixels that no window covers
     ((12, 12), (1, 1)),
 ]

@@ -5,6 +5,7 @@ import pytest
 
 import xattr
 from tests import networks
+from tests.apart import apart
 from tests.oracles.perturbations_rise import rise as oracle
 from xattr.images import grid_masks
 
@@ -20,7 +21,7 @@ def drawn(key, num, size, **options):
     return np.asarray(draw(key))
 
 
-@pytest.mark.parametrize("resize", ["mirrored", "bilinear", "nearest"])
+@pytest.mark.parametrize("resize", ["mirrored", apart("bilinear"), apart("nearest")])
 def test_it_is_the_loop_over_its_masks(key, resize):
     options = {"grid": 3, "keep": 0.4, "resize": resize}
     with jax.enable_x64(True):
@@ -44,6 +45,7 @@ def test_it_is_the_loop_over_its_masks(key, resize):
             np.testing.assert_allclose(found[n, ..., 0], expected, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_on_a_linear_model_it_ranks_pixels_by_their_weights(key):
     weights = xattr.images.resize(jax.random.normal(key, (1, 3, 3, 1)), (24, 24))
 

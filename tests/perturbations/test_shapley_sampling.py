@@ -61,6 +61,7 @@ def test_on_an_additive_score_every_order_gives_the_same(key):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_many_orders_approach_the_shapley_values():
     """Four standard errors from the mean over all orders: wrong once in 10^4 runs."""
     with jax.enable_x64(True):

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 import xattr
+from tests.apart import apart
 from xattr.program import rewrite
 
 # taps, stride, padding
 GEOMETRIES = [
-    ((2, 2), (2, 2), "VALID"),
+    apart((2, 2), (2, 2), "VALID"),
     ((3, 3), (2, 2), "SAME"),
-    ((3, 3), (2, 2), ((1, 1), (1, 1))),
+    apart((3, 3), (2, 2), ((1, 1), (1, 1))),
     ((3, 2), (1, 3), ((0, 2), (1, 0))),
-    ((1, 3), (2, 1), "VALID"),
+    apart((1, 3), (2, 1), "VALID"),
     ((2, 2), (3, 3), "VALID"),
 ]
 

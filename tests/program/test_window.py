@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xattr
+from tests.apart import slow_but
 from xattr import models
 from xattr.models._presets import PRESETS
 from xattr.program import Boxes, local_savings, rewrite
@@ -152,7 +153,27 @@ def network(names):
     return model
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+# Others are like them: all are in networks of any operations.
+LIKE_OTHERS = {
+    "conv 3x3",
+    "conv 3x3, stride 2",
+    "conv 1x1, stride 3",
+    "depthwise",
+    "max pool 2",
+    "mean pool",
+    "relu",
+    "gelu",
+    "batch norm",
+    "pad channels",
+    "pad one channel",
+    "every other",
+    "flip channels",
+    "cumulative sum of channels",
+    "1x1 as a product",
+}
+
+
+@pytest.mark.parametrize("name", slow_but(OPERATIONS, OPERATIONS.keys() - LIKE_OTHERS))
 def test_every_operation(name):
     model = network([name, "conv 3x3", name])
     images = normal(0, 2, 11, 14, 3)

@@ -9,6 +9,7 @@ import pytest
 
 import xattr
 from tests import transformers
+from tests.apart import apart
 from tests.oracles import relevance_attention as oracles
 from tests.oracles.vit import ViT
 
@@ -29,7 +30,7 @@ def method(request):
     return request.param
 
 
-@pytest.mark.parametrize("discard_ratio", [0.0, 0.6])
+@pytest.mark.parametrize("discard_ratio", [0.6, apart(0.0)])
 @pytest.mark.parametrize("fuse", [np.mean, np.max, np.min], ids=lambda f: f.__name__)
 def test_rollout_is_the_product_of_the_layers(oracle, fuse, discard_ratio):
     with jax.enable_x64(True):
@@ -47,7 +48,7 @@ def test_rollout_is_the_product_of_the_layers(oracle, fuse, discard_ratio):
         np.testing.assert_allclose(map_, rollout[0, 1:].reshape(2, 2), rtol=1e-9)
 
 
-@pytest.mark.parametrize("start", [0, 1])
+@pytest.mark.parametrize("start", [0, apart(1)])
 def test_generic_attention_is_the_papers_recursion(oracle, start):
     with jax.enable_x64(True):
         images = transformers.images(2, dtype=jnp.float64)

@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 
 import xattr
+from tests.apart import apart, slow_but
 from tests.networks import images, tiny_convnet
 
 KERNEL = np.random.default_rng(0).normal(size=(3, 3, 3, 4)) / 5
@@ -85,7 +86,19 @@ LAYERS = {
 }
 
 
-@pytest.mark.parametrize("name", LAYERS)
+FAST = {
+    "relu",
+    "attention",
+    "layer norm",
+    "max pooling",
+    "scan",
+    "branch",
+    "derivative of its own",
+    "stopped",
+}
+
+
+@pytest.mark.parametrize("name", slow_but(LAYERS, FAST))
 def test_terms_sum_to_the_score(name):
     def model(x):
         x = LAYERS[name](jax.nn.relu(conv(x)))
@@ -102,7 +115,8 @@ def test_terms_sum_to_the_score(name):
 
 
 @pytest.mark.parametrize(
-    "score", [xattr.probability, xattr.margin, xattr.finer, xattr.rest]
+    "score",
+    [xattr.probability, apart(xattr.margin), apart(xattr.finer), apart(xattr.rest)],
 )
 def test_terms_sum_to_any_score(score):
     model = tiny_convnet(jax.random.key(0), dtype=np.float32)
@@ -176,7 +190,7 @@ def test_without_biases_all_is_the_images():
     np.testing.assert_allclose(terms["input"], expected, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("size", [(1, 3), (5, 2)])
+@pytest.mark.parametrize("size", [(5, 2), apart((1, 3))])
 def test_any_features(size):
     model = xattr.Model(lambda w, x: jnp.tanh(x @ w) + 1, jnp.ones((size[1], 2)))
     x = jax.random.normal(jax.random.key(0), size)

@@ -7,6 +7,7 @@ import pytest
 
 import xattr
 from tests import transformers
+from tests.apart import apart
 from tests.oracles import relevance_transformer as oracles
 
 
@@ -15,7 +16,7 @@ def oracle():
     return oracles.Relevance(transformers.tensors(), patch=4, num_heads=2)
 
 
-@pytest.mark.parametrize("start", [0, 1])
+@pytest.mark.parametrize("start", [0, apart(1)])
 def test_maps_are_those_of_loops(oracle, start):
     with jax.enable_x64(True):
         images = transformers.images(2, dtype=jnp.float64)
