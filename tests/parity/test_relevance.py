@@ -176,3 +176,37 @@ def test_deeplift():
         torch.tensor(TARGETS),
     )
     np.testing.assert_allclose(ours, cases.from_torch(theirs), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize(("window", "stride"), [(2, 2), (3, 2)])
+@pytest.mark.filterwarnings("ignore:Setting forward, backward hooks")
+def test_deeplift_of_maximum_pooling(window, stride):
+    """Equal where windows don't overlap; elsewhere the peer loses what they share."""
+    images, start = IMAGES[:, :7, :7, :1], np.full((2, 7, 7, 1), 0.3)
+    size = (7 - window) // stride + 1
+    head = RANDOM.normal(size=(size**2, 6))
+
+    def pooled(x):
+        sizes, steps = (1, window, window, 1), (1, stride, stride, 1)
+        x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, sizes, steps, "VALID")
+        return x.reshape(len(x), -1) @ head
+
+    linear = torch.nn.Linear(*head.shape, bias=False, dtype=torch.float64)
+    linear.weight.data = torch.from_numpy(head.T.copy())
+    pool = torch.nn.MaxPool2d(window, stride)
+    theirs = captum.DeepLift(
+        torch.nn.Sequential(pool, torch.nn.Flatten(), linear)
+    ).attribute(
+        cases.to_torch(images).requires_grad_(),
+        cases.to_torch(start),
+        torch.tensor(TARGETS),
+    )
+    theirs = cases.from_torch(theirs)
+    ours = relevance.deeplift(pooled, jnp.asarray(images), TARGETS, baseline=start)
+    change = (pooled(images) - pooled(start))[jnp.arange(2), jnp.array(TARGETS)]
+    np.testing.assert_allclose(ours.sum((1, 2, 3)), change, rtol=1e-9)
+    if window == stride:
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-9)
+    else:
+        assert np.abs(theirs.sum((1, 2, 3)) - change).max() > 0.1
