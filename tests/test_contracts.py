@@ -21,6 +21,7 @@ FEW = {
     "grad_cam",
     "ablation_cam",
     "occlusion",
+    "rise",
     "deeplift",
     "lrp",
 }
