@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.oracles.resize import resize_and_cut
@@ -69,12 +69,15 @@ def test_equals_the_oracle(height, width, size, resize):
 
 
 @settings(max_examples=40, deadline=None)
+@example(20, 40, 36, 6)
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 40), st.integers(0, 20))
 def test_equals_the_oracle_at_any_size(height, width, size, more):
+    """Pillow rounds between its two passes, the oracle once: seldom two steps off."""
     image = noise(height, width, seed=height)
     result = Preprocess(size=size, resize=size + more)(image)
     expected = resize_and_cut(image, size, size + more) / 255
-    np.testing.assert_allclose(result, expected, atol=ONE_STEP)
+    np.testing.assert_allclose(result, expected, atol=2 * ONE_STEP)
+    assert (np.abs(result - expected) > ONE_STEP).sum() <= 1 + result.size // 1000
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
