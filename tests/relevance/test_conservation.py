@@ -348,6 +348,12 @@ ODD = {
         (y := rectified(x)) * jax.nn.sigmoid(y.mean((1, 2), keepdims=True) @ MATRIX)
     ),
     "quotient": lambda x: rectified(x) / (1 + rectified(x[:, ::-1])),
+    "mean with several scales": lambda x: (
+        rectified(x).mean(3, keepdims=True) * jnp.arange(1.0, 5)[None, None, None]
+    ),
+    "divided by several": lambda x: (
+        rectified(x).mean(3, keepdims=True) / jnp.arange(1.0, 5)[None, None, None]
+    ),
     "added to itself": lambda x: (y := rectified(x)) + y,
     "square": lambda x: (y := rectified(x)) * y,
     "weighted places": lambda x: jnp.einsum(
@@ -395,7 +401,7 @@ ODD = {
     ),
     "recurrent": recurrent,
 }
-QUICK = ("constant channel", "two ways of pooling")
+QUICK = ("constant channel", "two ways of pooling", "mean with several scales")
 
 
 @pytest.mark.parametrize("name", slow_but(ODD, QUICK))

@@ -94,10 +94,12 @@ def test_sums_to_the_change_of_the_score(model, x, score):
 
 
 def layer_norms(x):
+    """As Flax has them: the scale is multiplied with what divides."""
+    scale = jnp.linspace(0.5, 1.5, 6)[None]
     for _ in range(3):
         x = x @ jnp.sin(jnp.arange(36.0)).reshape(6, 6)
         centered = x - x.mean(-1, keepdims=True)
-        x = centered * jax.lax.rsqrt(x.var(-1, keepdims=True) + 1e-6)
+        x = centered * (jax.lax.rsqrt(x.var(-1, keepdims=True) + 1e-6) * scale)
     return x
 
 
@@ -110,7 +112,7 @@ def clipped(x):
     return jnp.clip(20 * x @ jnp.sin(jnp.arange(36.0)).reshape(6, 6), -10.0, 10.0)
 
 
-@pytest.mark.parametrize("model", [apart(layer_norms), divided, clipped])
+@pytest.mark.parametrize("model", [layer_norms, divided, clipped])
 def test_sums_to_the_change_in_single_precision(model):
     x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 6)), jnp.float32)
     classes = jnp.arange(4)

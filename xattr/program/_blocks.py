@@ -279,18 +279,25 @@ def _kind(carrying: Carrying, equation: Equation, inputs: Sequence[Any]) -> str:
     if name in _MINIMA:
         return "minimum"
     (result, *_) = equation.outvars
-    same = len(inputs) == 1 and inputs[0].aval.shape == result.aval.shape
-    once = same and equation.invars.count(inputs[0]) == 1
-    if once and (
-        name in ("add", "add_any", "sub", "mul", "neg")
-        or (name == "div" and equation.invars[0] is inputs[0])
-    ):
-        return "affine"
+    alone = len(inputs) == 1
+    same = alone and inputs[0].aval.shape == result.aval.shape
+    if alone and _is_affine(equation, inputs[0]):
+        # Where a constant has more entries, one is repeated, as a sum's is read.
+        return "affine" if same else "sum"
     if same and is_elementwise(equation):
         shape = shape_of_function([equation], inputs[0], result, carrying.producers)
         return shape or "activation"
-    return _JOINING.get(name, "unknown")
+    return "unknown" if alone and name == "div" else _JOINING.get(name, "unknown")
 
+
+def _is_affine(equation: Equation, value: Any) -> bool:
+    """Whether one value is moved and scaled by constants."""
+    once = equation.invars.count(value) == 1
+    divided = equation.primitive.name == "div" and equation.invars[0] is value
+    return once and (divided or equation.primitive.name in _AFFINE)
+
+
+_AFFINE = {"add", "add_any", "sub", "mul", "neg"}
 
 # What two values that carry come to.
 _JOINING = {
