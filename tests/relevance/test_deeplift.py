@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import xattr
-from tests.apart import apart
 from tests.networks import images, tiny_convnet
 from tests.oracles.relevance_deeplift import STRIDE, WINDOW, Network
 from tests.transformers import images as small_images
