@@ -203,7 +203,8 @@ def test_deeplift_of_maximum_pooling(window, stride):
         torch.tensor(TARGETS),
     )
     theirs = cases.from_torch(theirs)
-    ours = relevance.deeplift(pooled, jnp.asarray(images), TARGETS, baseline=start)
+    fill = jnp.asarray(start)
+    ours = relevance.deeplift(pooled, jnp.asarray(images), TARGETS, baseline=fill)
     change = (pooled(images) - pooled(start))[jnp.arange(2), jnp.array(TARGETS)]
     np.testing.assert_allclose(ours.sum((1, 2, 3)), change, rtol=1e-9)
     if window == stride:

@@ -225,7 +225,8 @@ def test_architectures(name):
 
 # One depth of each kind: the others repeat the same blocks.
 REPEATED = ("resnet101", "resnet152", "cifar10_resnet56", "squeezenet1_0_pruned")
-REPEATED += ("vgg13", "vgg19", "vgg11_bn", "vgg13_bn", "vgg19_bn")
+REPEATED += ("vgg11", "vgg13", "vgg19", "vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn")
+REPEATED += ("squeezenet1_0", "squeezenet1_1_torchvision", "mobilenet_v2_inat_birds")
 # Dilated filters see all of so small an image, and attention all of any.
 WIDE = ("espnet_camvid", "vit_b_16", "vit_b_32")
 

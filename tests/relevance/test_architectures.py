@@ -15,8 +15,7 @@ SIZES = {
     "squeezenet1_1": 64,
     "resnet18": 64,
     "resnet50": 64,
-    "vgg11": 64,
-    "vgg11_bn": 64,
+    "vgg11_bn": 64,  # has all that vgg11 has
 }
 
 
