@@ -143,6 +143,18 @@ def test_operations_share_out_all_of_a_difference(function, at, before):
     np.testing.assert_allclose(maps.sum(), rise, rtol=1e-5)
 
 
+def test_products_with_itself():
+    x = jnp.sin(jnp.arange(24.0)).reshape(2, 3, 4)
+
+    def gram(x):
+        return jnp.einsum("nic,njc->nij", x, x).reshape(len(x), 9)
+
+    classes = jnp.array([1, 4])
+    maps = xattr.deeplift(gram, x, classes, baseline=0.3)
+    rise = xattr.logit(gram(x) - gram(jnp.full_like(x, 0.3)), classes)
+    np.testing.assert_allclose(maps.sum((1, 2)), rise, rtol=1e-4)
+
+
 def test_of_a_minimum_the_lower_one_counts():
     def model(x):
         return x.min(1, keepdims=True)
