@@ -355,6 +355,7 @@ ODD = {
         rectified(x).mean(3, keepdims=True) / jnp.arange(1.0, 5)[None, None, None]
     ),
     "added to itself": lambda x: (y := rectified(x)) + y,
+    "product with itself": lambda x: jnp.einsum("nhwc,nhwd->ncd", y := rectified(x), y),
     "square": lambda x: (y := rectified(x)) * y,
     "weighted places": lambda x: jnp.einsum(
         "nhwc,hw->nc", rectified(x), np.full((12, 12), 0.1, np.float32)

@@ -287,6 +287,8 @@ def _kind(carrying: Carrying, equation: Equation, inputs: Sequence[Any]) -> str:
     if same and is_elementwise(equation):
         shape = shape_of_function([equation], inputs[0], result, carrying.producers)
         return shape or "activation"
+    if alone and name == "dot_general" and equation.invars.count(inputs[0]) == 1:
+        return "sum"
     return "unknown" if alone and name == "div" else _JOINING.get(name, "unknown")
 
 

@@ -68,7 +68,7 @@ def halves(
 ) -> Inputs:
     """Of a product, half to each factor, in proportion to its part in the sum."""
     passed = proportional(operation, inputs, output, relevance, epsilon=epsilon)
-    return tuple(part / len(inputs) for part in passed)
+    return tuple(part / 2 for part in passed)
 
 
 def numerator(
