@@ -9,8 +9,10 @@ from xattr.program._composite import Composite, Operation, Reference, Rule, Wher
 from xattr.program._edit import Perturbed, edit, perturb, record
 from xattr.program._hoist import hoist
 from xattr.program._memory import Footprint, footprint, live_bytes
+from xattr.program._operations import operations
+from xattr.program._parameters import Layer, parameter_layers
 from xattr.program._receptive_field import receptive_field
-from xattr.program._rewrite import rewrite
+from xattr.program._rewrite import original, rewrite
 from xattr.program._rules import replace_rules, ruled
 from xattr.program._sites import Site, sites
 from xattr.program._token_grid import token_grid
@@ -27,6 +29,7 @@ __all__ = [
     "Boxes",
     "Composite",
     "Footprint",
+    "Layer",
     "Operation",
     "Reference",
     "Perturbed",
@@ -46,6 +49,9 @@ __all__ = [
     "live_bytes",
     "local_outputs",
     "local_savings",
+    "operations",
+    "original",
+    "parameter_layers",
     "perturb",
     "receptive_field",
     "record",

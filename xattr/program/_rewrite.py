@@ -49,6 +49,19 @@ def rewrite(model: Predictor) -> Model:
     return Model(_Rewritten(), model)
 
 
+def original(model: Predictor) -> Predictor:
+    """The model that `rewrite` was given; any other as it is.
+
+    Example:
+      >>> double = lambda x: 2 * x
+      >>> original(rewrite(double)) is double
+      True
+    """
+    if isinstance(model, Model) and isinstance(model.apply, _Rewritten):
+        return model.params
+    return model
+
+
 class _Rewritten(NamedTuple):
     def __call__(self, model: Predictor, images: Images) -> PyTree:
         if jax.default_backend() != "cpu":
