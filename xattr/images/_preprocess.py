@@ -101,6 +101,30 @@ class Preprocess:
         cut = self._of_part if long > _NARROW * short else self._of_whole
         return cut(image)
 
+    def boxes(
+        self, boxes: Float[np.ndarray, "m 4"], shape: tuple[int, int]
+    ) -> Float[np.ndarray, "m 4"]:
+        """Return where boxes of a photograph lie in its square.
+
+        Args:
+          boxes: `x0 y0 x1 y1` in pixels of the photograph.
+          shape: rows and columns of the photograph.
+
+        Returns:
+          The same in pixels of the square, cut at its border: a box that lies outside
+          has no area.
+
+        Example:
+          >>> import numpy as np
+          >>> box = np.array([[1.0, 0.0, 3.0, 2.0]])
+          >>> Preprocess(size=4, resize=4).boxes(box, (2, 4)).tolist()
+          [[0.0, 0.0, 4.0, 4.0]]
+        """
+        (height, top), (width, left) = self._sides(np.empty(shape))
+        scale = np.array([width / shape[1], height / shape[0]] * 2)
+        moved = boxes * scale - np.array([left, top] * 2)
+        return moved.clip(0, self.size)
+
     def _of_whole(self, image: np.ndarray) -> np.ndarray:
         """Resize as the reference does, then cut."""
         from PIL import Image

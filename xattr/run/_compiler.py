@@ -2,10 +2,14 @@
 
 import os
 import shlex
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import jax
 import numpy as np
+
+from xattr._budget import chunk_memory
 
 # YNNPACK divides reductions and products among as many threads as there are cores or
 # simulated devices, and their last bits depend on it; those of convolutions do not.
@@ -31,6 +35,20 @@ def chunk_bytes(device: Any) -> int | None:
     """Bytes for a chunk of evaluations that are the same every time."""
     stats = device.memory_stats() if device.platform != "cpu" else None
     return int(stats["bytes_limit"] * _SHARE) if stats else None
+
+
+@contextmanager
+def compiling(precision: str | None, memory: int | None) -> Iterator[None]:
+    """What tracing and compiling depend on, beside the program.
+
+    Args:
+      precision: of matrix products.
+      memory: bytes of a chunk of evaluations; the library's choice when None.
+    """
+    with jax.default_matmul_precision(precision), ExitStack() as stack:
+        if memory is not None:
+            stack.enter_context(chunk_memory(memory))
+        yield
 
 
 def compiler(

@@ -1,7 +1,7 @@
 """A plan as compiled programs over a mesh of devices."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -12,9 +12,8 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array
 
-from xattr._budget import chunk_memory
 from xattr.run import _tile as tile
-from xattr.run._compiler import chunk_bytes, compiler_options
+from xattr.run._compiler import chunk_bytes, compiler_options, compiling
 from xattr.run._layout import Layout
 from xattr.run._plan import Plan
 from xattr.run._precision import in_dtype
@@ -164,13 +163,9 @@ class Computation:
             )
         return self._shapes[name]
 
-    @contextmanager
-    def _compiling(self) -> Iterator[None]:
+    def _compiling(self) -> AbstractContextManager[None]:
         """What tracing and compiling depend on, beside the program."""
-        with jax.default_matmul_precision(self.plan.precision), ExitStack() as stack:
-            if self._memory is not None:
-                stack.enter_context(chunk_memory(self._memory))
-            yield
+        return compiling(self.plan.precision, self._memory)
 
     def _spread(self, of_tile: Callable[..., Any], count: int) -> Callable[..., Any]:
         """A program of one tile as one of a tile on every device."""

@@ -70,6 +70,7 @@ def execute(
     computation: Computation | None = None,
     about: Mapping[str, Any] | None = None,
     num_workers: int = 0,
+    limit: int | None = None,
     report: Callable[[Progress], object] = lambda progress: None,
 ) -> Progress:
     """Compute and write what a store lacks of this process's share of a run.
@@ -82,6 +83,7 @@ def execute(
       computation: the plan's programs; by default on all local devices.
       about: facts for `run.json` that change no result.
       num_workers: processes that decode; 0 for threads.
+      limit: most tiles that this call computes; all by default.
       report: called when the results of a batch are kept; it may raise, which ends
         the run where it can go on.
 
@@ -109,10 +111,10 @@ def execute(
             schema=schema(list(plan.methods)),
         )
         shards = range(share.number, layout.num_shards(len(source)), share.count)
-        missing = _missing(store, shards)
-        progress = _progress(store, shards, missing)
+        missing = missing_tiles(store, shards)
+        progress = progress_at_start(store, shards, missing)
         report(progress)
-        tiles = [tile for shard in missing for tile in sorted(missing[shard])]
+        tiles = [tile for shard in missing for tile in sorted(missing[shard])][:limit]
         size = plan.preprocess.size
         loading = load_tiles(
             source,
@@ -152,7 +154,7 @@ def _groups(tiles: Iterator[Tile], size: int) -> Iterator[list[Tile]]:
         yield group
 
 
-def _missing(store: Store, shards: Sequence[int]) -> dict[int, set[int]]:
+def missing_tiles(store: Store, shards: Sequence[int]) -> dict[int, set[int]]:
     """The tiles to compute, by shard; what is staged whole is committed first."""
     done = store.committed(shards)
     staged = store.staged(shard for shard in shards if shard not in done)
@@ -171,7 +173,7 @@ def _missing(store: Store, shards: Sequence[int]) -> dict[int, set[int]]:
     return missing
 
 
-def _progress(
+def progress_at_start(
     store: Store, shards: Sequence[int], missing: Mapping[int, set[int]]
 ) -> Progress:
     """Where the share stands before anything is computed."""

@@ -38,13 +38,20 @@ def open_manifest(
         chunk_memory=computation.plan.chunk_memory,
         num_perturbation=computation.num_perturbation,
     )
-    new = {
-        "format": FORMAT,
-        "run": computation.plan.identity()
-        | {"records": {"count": len(source), "fingerprint": source.fingerprint()}}
-        | {"shard_size": SHARD, "compiler": compiled},
-        "about": dict(about),
+    settings = computation.plan.identity()
+    settings |= {
+        "records": {"count": len(source), "fingerprint": source.fingerprint()},
+        "shard_size": SHARD,
+        "compiler": compiled,
     }
+    open_settings(place, settings, about)
+
+
+def open_settings(
+    place: Place, settings: Mapping[str, Any], about: Mapping[str, Any]
+) -> None:
+    """Write `run.json`, or compare its settings with these. As `open_manifest`."""
+    new = {"format": FORMAT, "run": dict(settings), "about": dict(about)}
     content, state = place.read_with_state(RUN)
     if content is None:
         if place.names(ROWS) or place.names(STAGED):

@@ -96,6 +96,30 @@ class Store:
         content = save(arrays, metadata={"rows": json.dumps(results.rows)})
         self.place.write(layout.staged_name(tile, self.tile_size), content)
 
+    def read(self, tile: int) -> Staged:
+        """What is kept of a tile, waiting or committed.
+
+        Raises:
+          RuntimeError: if nothing is.
+        """
+        from pyarrow import parquet
+
+        waiting = self._load(layout.staged_name(tile, self.tile_size))
+        if waiting is not None:
+            return waiting
+        first = tile * self.tile_size
+        stop = min(first + self.tile_size, self.num_records)
+        shard = first // layout.SHARD
+        content = self.place.read(layout.rows_name(shard))
+        if content is None:
+            raise RuntimeError(f"Tile {tile} is not in {self.place}.")
+        start = first - layout.shard_range(shard, self.num_records).start
+        rows = parquet.read_table(io.BytesIO(content)).slice(start, stop - first)
+        with storage_errors(self.place):
+            reading = {n: a[first:stop].read() for n, a in self._arrays.items()}
+            arrays = {name: future.result() for name, future in reading.items()}
+        return Staged(arrays, rows.to_pylist())
+
     def commit(self, shard: int) -> None:
         """Write a shard from its tiles, all of which are staged, and remove them.
 
