@@ -99,7 +99,17 @@ _NAMES = {
     "sobol": "perturbations",
 }
 
-_PACKAGES = ("data", "images", "models", "program", "render", "run", "testing")
+_PACKAGES = (
+    "compare",
+    "data",
+    "images",
+    "metrics",
+    "models",
+    "program",
+    "render",
+    "run",
+    "testing",
+)
 
 __all__ = ["__version__", *_NAMES, *_PACKAGES]  # pyright: ignore[reportUnsupportedDunderAll]
 
@@ -118,7 +128,17 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from xattr import data, images, models, program, render, run, testing
+    from xattr import (
+        compare,
+        data,
+        images,
+        metrics,
+        models,
+        program,
+        render,
+        run,
+        testing,
+    )
     from xattr._budget import chunk_memory
     from xattr._model import Model, from_function, from_linen, from_nnx
     from xattr._regions import class_target, pixel_target, region_target
