@@ -3,9 +3,11 @@
 import typer
 
 from xattr.cli._bench import bench
+from xattr.cli._compare import compare
 from xattr.cli._explain import explain
 from xattr.cli._export import export
 from xattr.cli._methods import methods
+from xattr.cli._metrics import metrics
 from xattr.cli._models import models
 from xattr.cli._report import report
 from xattr.cli._run import app as run
@@ -22,6 +24,8 @@ app = typer.Typer(
 app.command()(explain)
 app.command()(report)
 app.command()(methods)
+app.command()(compare)
+app.command()(metrics)
 app.command()(sites)
 app.command()(models)
 app.command()(bench)

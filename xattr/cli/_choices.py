@@ -18,12 +18,20 @@ _COMMANDS = {
 }
 
 
-def choose_methods(names: Sequence[str], table: Mapping[str, T]) -> dict[str, T]:
-    """Rows of the methods' table, in the order asked for, each once.
+def choose_methods(
+    names: Sequence[str],
+    table: Mapping[str, T],
+    *,
+    option: str = "--method",
+    kind: str = "method",
+) -> dict[str, T]:
+    """Rows of a table, in the order asked for, each once.
 
     Args:
       names: names in any case, `-` for `_`, or several of them with commas between.
-      table: every method by name.
+      table: every row by name.
+      option: how they are asked for.
+      kind: what they are; the command of its plural lists them.
 
     Raises:
       ValueError: for an unknown name, with the nearest, or if there is none.
@@ -39,12 +47,13 @@ def choose_methods(names: Sequence[str], table: Mapping[str, T]) -> dict[str, T]
         if name not in table:
             known = nearest(name, table) or f"There are: {', '.join(table)}. "
             raise ValueError(
-                f"`--method` {_short(text)} is not a method. {known}List all with "
-                "`python -m xattr methods`."
+                f"`{option}` {_short(text)} is not a {kind}. {known}List all with "
+                f"`python -m xattr {kind}s`."
             )
     if not chosen:
         raise ValueError(
-            "`--method` names no method. Example: `--method gradient,grad_cam`."
+            f"`{option}` names no {kind}. Example: `{option} "
+            f"{','.join(list(table)[:2])}`."
         )
     return chosen
 

@@ -64,11 +64,13 @@ def show_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 
 @contextmanager
-def progress_bar(prefix: str = "", doing: str = "computing") -> Iterator[Bar]:
+def progress_bar(
+    prefix: str = "", doing: str = "computing", unit: str = "files"
+) -> Iterator[Bar]:
     """A bar on a terminal; elsewhere a line for every tenth of the files."""
     err = console(error=True)
     if not err.is_terminal:
-        yield _Lines(prefix)
+        yield _Lines(prefix, unit)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -96,15 +98,15 @@ class _Terminal:
 class _Lines:
     """Progress as lines, for logs."""
 
-    def __init__(self, prefix: str) -> None:
-        self._prefix, self._told = prefix, -1
+    def __init__(self, prefix: str, unit: str) -> None:
+        self._prefix, self._unit, self._told = prefix, unit, -1
 
     def show(self, done: int, total: int, pace: str = "", /) -> None:
         step = max(total // 10, 1)
         if done == self._told or (done < total and 0 <= self._told > done - step):
             return
         self._told = done
-        self.say(f"{done} of {total} files" + (pace and f", {pace}"))
+        self.say(f"{done} of {total} {self._unit}" + (pace and f", {pace}"))
 
     def say(self, text: str, /) -> None:
         say(f"{self._prefix}{text}", error=True)

@@ -1,7 +1,7 @@
 """Compute a run, say how it goes, and how it ended."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -42,11 +42,6 @@ def execute_run(
 ) -> Outcome:
     """Compute what a store lacks, with progress and in sentences.
 
-    A signal ends the run after what is being computed, a second one at once; the store
-    can be gone on with either way. What goes wrong is said here; a wrong call, such as
-    another run's folder or one that another process writes, ends the command with code
-    2, before anything is computed.
-
     Args:
       plan: what to compute.
       source: the records.
@@ -60,43 +55,86 @@ def execute_run(
       typer.Exit: if the call was wrong; it has been said.
       Exception: an error of the program, after it was said how far the run came.
     """
-    from xattr.data import SourceLost
-    from xattr.run import Progress, RunLocked, Share, execute
+    from xattr.run import Share, execute
 
     share = share or Share()
+
+    def work(bar: Bar, check: Callable[[], None], note: Note) -> "Progress":
+        def report(progress: "Progress") -> None:
+            note(progress)
+            bar.show(progress.done, progress.total, _pace(progress))
+            check()
+
+        return execute(
+            plan,
+            source,
+            place,
+            share=share,
+            computation=computation,
+            about=about,
+            num_workers=num_workers,
+            report=report,
+        )
+
+    return watched(work, plan, place, prefix=_prefix(share))
+
+
+Note = Callable[["Progress"], None]
+
+
+def watched(
+    work: Callable[[Bar, Callable[[], None], Note], "Progress"],
+    plan: "Plan",
+    place: "Place",
+    *,
+    prefix: str = "",
+    unit: str = "files",
+) -> Outcome:
+    """Have something computed, and say how it ended.
+
+    A signal ends the work after what is being computed, a second one at once; the store
+    can be gone on with either way. What goes wrong is said here; a wrong call, such as
+    another run's folder or one that another process writes, ends the command with code
+    2, before anything is computed.
+
+    Args:
+      work: computes; it is given a bar, a check that may raise `KeyboardInterrupt`, and
+        what to tell how far it is.
+      plan: what is computed.
+      place: where it is written.
+      prefix: what begins each line.
+      unit: of what the bar counts.
+
+    Raises:
+      typer.Exit: if the call was wrong; it has been said.
+      Exception: an error of the program, after it was said how far the work came.
+    """
+    from xattr.data import SourceLost
+    from xattr.run import Progress, RunLocked
+
     last = Progress()
 
+    def note(progress: Progress) -> None:
+        nonlocal last
+        last = progress
+
+    def far() -> str:
+        return f"{last.done} of {last.total} {unit}"
+
     def settle(reason: str, code: int) -> Outcome:
-        say(f"Error: {reason} after {_far(last)}.", error=True)
+        say(f"Error: {reason} after {far()}.", error=True)
         return Outcome(last, code)
 
     with (
         interruptible() as interruption,
-        progress_bar(_prefix(share)) as bar,
+        progress_bar(prefix, unit=unit) as bar,
         _warnings_said(bar),
     ):
-
-        def report(progress: Progress) -> None:
-            nonlocal last
-            last = progress
-            bar.show(progress.done, progress.total, _pace(progress))
-            interruption.check()
-
         try:
             interruption.check()
-            progress = execute(
-                plan,
-                source,
-                place,
-                share=share,
-                computation=computation,
-                about=about,
-                num_workers=num_workers,
-                report=report,
-            )
-            return Outcome(progress, 0)
+            return Outcome(work(bar, interruption.check, note), 0)
         except KeyboardInterrupt:
-            say(f"The run was interrupted after {_far(last)}.", error=True)
+            say(f"The run was interrupted after {far()}.", error=True)
             return Outcome(last, INTERRUPTED)
         except RunLocked as error:
             if not last.total:
@@ -112,7 +150,7 @@ def execute_run(
                 return settle(f"Writing to {place} failed ({why})", BROKEN)
             if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
                 return settle(_too_large(plan.tile_size), BROKEN)
-            say(f"The run broke off after {_far(last)}.", error=True)
+            say(f"The run broke off after {far()}.", error=True)
             raise
 
 
@@ -120,11 +158,6 @@ def _too_large(tile_size: int) -> str:
     """What to do about too little memory."""
     advice = "try `--batch-size 1`" if tile_size > 1 else "try fewer methods"
     return f"The memory is too small for a batch of {tile_size} ({advice})"
-
-
-def _far(progress: "Progress") -> str:
-    """How far the run is."""
-    return f"{progress.done} of {progress.total} files"
 
 
 def _prefix(share: "Share") -> str:
@@ -144,14 +177,14 @@ def _pace(progress: "Progress") -> str:
         return ""
     left = (progress.total - progress.done) / progress.rate
     parts = [f"{progress.rate:.3g} per second", f"devices {progress.busy:.0%} busy"]
-    return ", ".join([*parts, f"{_duration(left)} left"] if left else parts)
+    return ", ".join([*parts, f"{duration(left)} left"] if left else parts)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """A time in the unit that fits.
 
     Example:
-      >>> [_duration(s) for s in (4, 240, 9000, 400_000)]
+      >>> [duration(s) for s in (4, 240, 9000, 400_000)]
       ['4 s', '4 min', '2.5 h', '4.6 days']
     """
     if seconds < 100:

@@ -1,0 +1,298 @@
+"""The report of a comparison: table, figures, gallery."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xattr.cli._console import say, show_table
+from xattr.cli._executing import SKIPPED
+from xattr.cli._folder import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from xattr.compare import Comparison, Results, Times
+    from xattr.data import Source
+    from xattr.render import Chart, Example
+
+RESULTS, COSTS, PAGE = "results.csv", "costs.csv", "index.html"
+SHOWN = 12
+
+# What stands for faithfulness beside the cost: the first of these that was measured.
+_FAITHFULNESS = (
+    "insertion",
+    "road",
+    "deletion",
+    "average_drop",
+    "faithfulness_correlation",
+    "mu_fidelity",
+)
+
+
+def report_comparison(
+    comparison: "Comparison",
+    source: "Source",
+    out: str,
+    times: "Times",
+    passes: Mapping[str, Mapping[str, float]],
+) -> int:
+    """Write tables, figures and the page of a finished comparison; the exit code."""
+    from xattr.compare import read_results, results_csv
+    from xattr.run import Place
+
+    place = Place(out)
+    results = read_results(comparison, place)
+    seconds = {
+        name: times.methods[name] / min(comparison.plan.tile_size, len(source))
+        for name in comparison.methods
+        if name in times.methods
+    }
+    place.write(RESULTS, results_csv(comparison, results))
+    place.write(COSTS, _costs(comparison, seconds, passes))
+    _show(comparison, results)
+    skipped = sum(not np.isfinite(d) for d in results.disagreement)
+    if place.is_local:
+        folder = Path(out)
+        charts = _charts(comparison, results, seconds, folder)
+        examples = _examples(comparison, results, source, place)
+        text = _page(comparison, results, seconds, len(source), charts, examples)
+        write_whole(folder / PAGE, lambda file: file.write(text.encode()))
+        say(f"Page:  {folder / PAGE}")
+    else:
+        say("Figures and pages are written to local folders only.", error=True)
+    say(f"Table: {out.rstrip('/')}/{RESULTS}")
+    return SKIPPED if skipped else 0
+
+
+def _show(comparison: "Comparison", results: "Results") -> None:
+    """The means as a table."""
+    arrows = {"higher": "↑", "lower": "↓"}
+    heads = [f"{m} {arrows[row.better]}" for m, row in comparison.metrics.items()]
+    show_table(
+        ("", *heads),
+        (
+            (
+                name,
+                *(_short(results.estimates[name][m].mean) for m in comparison.metrics),
+            )
+            for name in comparison.methods
+        ),
+    )
+
+
+def _short(value: float) -> str:
+    """A number, or nothing for none.
+
+    Example:
+      >>> _short(0.12345), _short(float("nan"))
+      ('0.123', '')
+    """
+    return f"{value:.3g}" if np.isfinite(value) else ""
+
+
+def _costs(
+    comparison: "Comparison",
+    seconds: Mapping[str, float],
+    passes: Mapping[str, Mapping[str, float]],
+) -> bytes:
+    """What methods cost; seconds differ from run to run, and so stand apart."""
+    lines = ["method,passes_per_photograph,seconds_per_photograph"]
+    for name in comparison.methods:
+        spent = f"{seconds[name]:.6g}" if name in seconds else ""
+        lines.append(f"{name},{passes['methods'][name]:.6g},{spent}")
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _charts(
+    comparison: "Comparison",
+    results: "Results",
+    seconds: Mapping[str, float],
+    folder: Path,
+) -> list["Chart"]:
+    """Write the figures that the measured metrics allow."""
+    from xattr import render
+
+    charts = []
+
+    def add(name: str, title: str, text: str, figure: "Figure") -> None:
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png")
+        content = buffer.getvalue()
+        write_whole(folder / name, lambda file: file.write(content))
+        charts.append(render.Chart(title, name, text))
+
+    curves = results.curves
+    if curves.get("deletion") or curves.get("insertion"):
+        both = [
+            {name: (np.linspace(0, 1, len(c)), c) for name, c in found.items()}
+            for found in (curves.get("deletion", {}), curves.get("insertion", {}))
+        ]
+        add(
+            "curves.png",
+            "Deletion and insertion",
+            "Mean score while the most relevant pixels are deleted, or inserted.",
+            render.deletion_insertion_chart(*both, score="Probability of the class"),
+        )
+    if curves.get("parameter_randomization"):
+        found = curves["parameter_randomization"]
+        stages = len(next(iter(found.values())))
+        add(
+            "randomization.png",
+            "Randomized weights",
+            "Rank correlation with the map of the network as it is, while layers are "
+            "randomized from the outputs to the pixels.",
+            render.randomization_chart([str(k + 1) for k in range(stages)], found),
+        )
+    if len(comparison.methods) > 1:
+        add(
+            "agreement.png",
+            "Agreement of methods",
+            "Mean rank correlation of the maps of every two methods, on a grid of 14 "
+            "by 14 cells.",
+            render.agreement_chart(comparison.methods, results.agreement),
+        )
+    by = next((m for m in _FAITHFULNESS if m in comparison.metrics), None)
+    if by is not None and seconds:
+        names = [name for name in comparison.methods if name in seconds]
+        found = [results.estimates[name][by] for name in names]
+        add(
+            "speed.png",
+            "Speed and faithfulness",
+            f"{by} over seconds per photograph, measured on the first tile.",
+            render.speed_faithfulness_chart(
+                names,
+                [comparison.plan.methods[name].family for name in names],
+                [max(seconds[name], 1e-6) for name in names],
+                [e.mean for e in found],
+                [(e.low, e.high) for e in found],
+                better=comparison.metrics[by].better,
+                measure=by,
+            ),
+        )
+    return charts
+
+
+def _examples(
+    comparison: "Comparison", results: "Results", source: "Source", place: Any
+) -> list["Example"]:
+    """The photographs that methods disagree about most."""
+    from xattr.compare import maps_place
+    from xattr.data import load_tiles
+    from xattr.render import Example, Layer, embed, overlay
+    from xattr.run import open_run
+
+    apart = np.nan_to_num(results.disagreement, nan=-np.inf)
+    chosen = [int(k) for k in np.argsort(-apart, kind="stable")[:SHOWN]]
+    chosen = [k for k in chosen if np.isfinite(results.disagreement[k])]
+    preprocess = comparison.plan.preprocess
+    loaded = load_tiles(
+        source, chosen, tile_size=1, transform=preprocess.pixels, size=preprocess.size
+    )
+    runs = {
+        name: open_run(maps_place(place, name).address) for name in comparison.methods
+    }
+    labels = next(iter(runs.values())).rows(columns=["target_label"])["target_label"]
+
+    def layer(name: str, photo: np.ndarray, record: int) -> Layer:
+        try:
+            drawn = overlay(photo, runs[name].maps[name][record], signed=False)
+        except ValueError:
+            return Layer(name, None, "the map is all zero or not finite")
+        return Layer(name, embed(drawn))
+
+    return [
+        Example(
+            tile.records[0].name,
+            embed(tile.images[0]),
+            [layer(name, tile.images[0], record) for name in comparison.methods],
+            float(results.disagreement[record]),
+            labels[record].as_py() or "",
+        )
+        for record, tile in zip(chosen, loaded, strict=True)
+    ]
+
+
+def _page(
+    comparison: "Comparison",
+    results: "Results",
+    seconds: Mapping[str, float],
+    count: int,
+    charts: Sequence["Chart"],
+    examples: Sequence["Example"],
+) -> str:
+    from xattr import render
+
+    plan = comparison.plan
+    columns = [
+        render.Column(name, name.replace("_", " "), row.better, about=row.summary)
+        for name, row in comparison.metrics.items()
+    ]
+    rows = [
+        render.Row(
+            name,
+            plan.methods[name].family,
+            seconds.get(name),
+            {m: _cell(comparison, results, name, m) for m in comparison.metrics},
+        )
+        for name in comparison.methods
+    ]
+    head = render.ComparisonHead(
+        model=plan.pretrained.name,
+        data=f"{count} photographs",
+        num_images=int(np.isfinite(results.disagreement).sum()),
+        facts=[
+            ("Budget", comparison.budget.name),
+            ("Explained class", str(plan.target)),
+            ("Site", plan.site if plan.reads_site else "none"),
+            ("Seed", str(plan.seed)),
+            ("Photographs in a tile", str(plan.tile_size)),
+        ],
+        hyperparameters=[*_settings(comparison)],
+        disagreement="One less the mean rank correlation of two methods' maps, on a "
+        "grid of 14 by 14 cells.",
+    )
+    return render.comparison_page(head, columns, rows, charts=charts, examples=examples)
+
+
+def _settings(comparison: "Comparison"):
+    """Name and hyperparameters of each method and metric."""
+    from xattr.run._described import method_settings
+
+    for name, found in comparison.common["methods"].items():
+        yield name, _listed(found)
+    for name, row in comparison.metrics.items():
+        yield name, _listed(method_settings(row.function, comparison.settings(name)))
+
+
+def _listed(settings: Mapping[str, Any]) -> str:
+    """Hyperparameters on one line.
+
+    Example:
+      >>> _listed({"function": "f", "num_steps": 8, "chunk_size": None})
+      'num_steps=8'
+    """
+    left_out = ("function", "chunk_size")
+    given = {k: v for k, v in settings.items() if k not in left_out and v is not None}
+    return ", ".join(f"{k}={_told(v)}" for k, v in given.items())
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return str(value.get("function", "…")).split(".")[-1]
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+def _cell(comparison: "Comparison", results: "Results", method: str, metric: str):
+    from xattr.render import Cell
+
+    e = results.estimates[method][metric]
+    if np.isfinite(e.mean):
+        return Cell(e.mean, e.low, e.high, e.num)
+    row = comparison.metrics[metric]
+    if row.annotated and not comparison.annotations:
+        return Cell(None, reason="no boxes or masks were given")
+    return Cell(None, reason="not defined for any of these maps")

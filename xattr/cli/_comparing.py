@@ -1,0 +1,204 @@
+"""Compute a comparison: what it costs, its first tile, how long, the rest."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from xattr.cli._console import Bar, say, show_table
+from xattr.cli._executing import Note, duration, watched
+
+if TYPE_CHECKING:
+    from xattr.compare import Comparison, Scoring
+    from xattr.data import Source
+    from xattr.run import Place, Progress
+
+
+def run_comparison(
+    comparison: "Comparison",
+    source: "Source",
+    out: str,
+    *,
+    data: Sequence[str],
+    only_cost: bool = False,
+) -> int:
+    """Compute what a comparison lacks, and write its report; the exit code.
+
+    Args:
+      comparison: what is compared.
+      source: the photographs.
+      out: folder or bucket.
+      data: where the photographs are, for the report to find them again.
+      only_cost: end when the evaluations are counted.
+    """
+    from xattr.cli._compared import report_comparison
+    from xattr.compare import Scoring, count_passes
+    from xattr.run import Place
+
+    scoring = Scoring(comparison)
+    passes = count_passes(comparison, scoring)
+    _show_passes(comparison, passes)
+    if only_cost:
+        return 0
+    work = _Work(comparison, scoring, source, Place(out), data)
+    outcome = watched(
+        work, comparison.plan, work.place, unit="seconds of work as foretold"
+    )
+    if outcome.code:
+        say("The same call goes on where this one ended.", error=True)
+        return outcome.code
+    return report_comparison(comparison, source, out, work.times, passes)
+
+
+def _show_passes(
+    comparison: "Comparison", passes: Mapping[str, Mapping[str, float]]
+) -> None:
+    """The evaluations of the network that each method and metric needs."""
+    rows = [
+        (name, "method", _number(count)) for name, count in passes["methods"].items()
+    ]
+    for name, count in passes["metrics"].items():
+        row = comparison.metrics[name]
+        kind = {"method": "metric, explanations of each method"}.get(
+            row.kind, "metric, for all methods" if row.shared else "metric, a method"
+        )
+        rows.append((name, kind, _number(count)))
+    show_table(("", "", "passes per photograph"), rows)
+
+
+def _number(count: float) -> str:
+    """A count with as many digits as say something.
+
+    Example:
+      >>> [_number(c) for c in (128.02, 3.14, 0.0)]
+      ['128', '3.1', '0']
+    """
+    return f"{count:.0f}" if count >= 10 or count == int(count) else f"{count:.1f}"
+
+
+class _Work:
+    """The whole of a comparison, as `watched` calls it."""
+
+    def __init__(
+        self,
+        comparison: "Comparison",
+        scoring: "Scoring",
+        source: "Source",
+        place: "Place",
+        data: Sequence[str],
+    ) -> None:
+        from xattr.cli._photographs import describe_source
+        from xattr.compare import Clock, Times
+        from xattr.run import Computation
+
+        self.comparison, self.scoring = comparison, scoring
+        self.source, self.place = source, place
+        self.clock, self.times = Clock(), Times.load(place)
+        self._about = describe_source(data, None)
+        self._computations = {
+            name: Computation(comparison.plan_of(name)) for name in comparison.methods
+        }
+        num_tiles = -(-len(source) // comparison.plan.tile_size)
+        self._left = dict.fromkeys(comparison.methods, num_tiles)
+        self._left_of_scores = num_tiles
+        self._step: Callable[[], None] = lambda: None
+
+    def __call__(self, bar: Bar, check: Callable[[], None], note: Note) -> "Progress":
+        from xattr.run import Progress
+
+        self._step = check
+        began = time.monotonic()
+        self._first_tile()
+        spent, total = time.monotonic() - began, self._seconds()
+        bar.say(
+            f"The first tile took {duration(spent)}, {duration(self.clock.compiling)} "
+            f"of it compiling; the rest will take {duration(total)}: "
+            f"{duration(spent + total)} in all."
+        )
+        began = time.monotonic()
+
+        def step() -> None:
+            check()
+            left = self._seconds()
+            done, spent = max(total - left, 0.0), time.monotonic() - began
+            progress = Progress(total=round(total), done=round(done))
+            note(progress)
+            pace = spent / done if done else 1.0
+            more = f"{duration(left * pace)} left" if left else ""
+            bar.show(progress.done, progress.total, more)
+
+        self._step = step
+        for name in self.comparison.methods:
+            self._explain(name)
+        self._score()
+        return Progress(total=round(total), done=round(total))
+
+    def _first_tile(self) -> None:
+        """Compute a tile of all whose time is not known; count what is left of all."""
+        from xattr.compare import AGREEMENT
+
+        for name in self.comparison.methods:
+            self._explain(name, limit=0 if name in self.times.methods else 1)
+        unknown = {*self.comparison.metrics, AGREEMENT} - self.times.metrics.keys()
+        if unknown:
+            self.times.metrics.clear()
+        self._score(limit=1 if unknown else 0)
+        self.times.save(self.place)
+
+    def _explain(self, name: str, limit: int | None = None) -> None:
+        """One method's maps."""
+        from xattr.compare import maps_place
+        from xattr.run import execute
+
+        def report(progress: "Progress") -> None:
+            self._left[name] = self._tiles(progress)
+            self._step()
+
+        times: dict[str, float] = {}
+        computation = self._computations[name]
+        with self.clock.measure(times, name):
+            progress = execute(
+                computation.plan,
+                self.source,
+                maps_place(self.place, name),
+                computation=computation,
+                about=self._about,
+                limit=limit,
+                report=report,
+            )
+        if limit == 1 and progress.computed:
+            self.times.methods |= times
+
+    def _score(self, limit: int | None = None) -> None:
+        """All metrics of all maps."""
+        from xattr.compare import score
+
+        def report(progress: "Progress") -> None:
+            self._left_of_scores = self._tiles(progress)
+            self._step()
+
+        times = self.times.metrics if limit == 1 else {}
+        score(
+            self.comparison,
+            self._computations,
+            self.source,
+            self.place,
+            scoring=self.scoring,
+            limit=limit,
+            report=report,
+            timing=lambda name: self.clock.measure(times, name),
+        )
+
+    def _tiles(self, progress: "Progress") -> int:
+        """How many tiles are left."""
+        return -(-(progress.total - progress.done) // self.comparison.plan.tile_size)
+
+    def _seconds(self) -> float:
+        """What is left, as the first tile foretells it."""
+        from xattr.compare import predict_seconds
+
+        return predict_seconds(
+            self.comparison,
+            self.times,
+            tiles_of_methods=self._left,
+            tiles_of_metrics=dict.fromkeys(self.times.metrics, self._left_of_scores),
+        )

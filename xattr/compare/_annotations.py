@@ -1,0 +1,144 @@
+"""Where the objects of photographs are, in the network's square."""
+
+import csv
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from xattr.images import Preprocess
+
+_COLUMNS = ("file", "width", "height", "x0", "y0", "x1", "y1")
+
+
+class Annotated(NamedTuple):
+    """What is known of a tile of records.
+
+    Attributes:
+      boxes: `x0 y0 x1 y1` in pixels of the square, all NaN where there is none.
+      masks: which pixels show the object: a mask's, else those of the boxes.
+      found: whether anything is known of a record.
+    """
+
+    boxes: Float[np.ndarray, "n m 4"]
+    masks: Bool[np.ndarray, "n h w"]
+    found: Bool[np.ndarray, " n"]
+
+
+class Annotations:
+    """Boxes from a table, masks from a folder; either may be absent.
+
+    Args:
+      boxes: CSV file with the columns `file`, `width` and `height` of the photograph in
+        pixels, and `x0`, `y0`, `x1`, `y1`; a row per box.
+      masks: folder of images, named as the photographs but for their suffix and as
+        large; what is brighter than half is the object.
+
+    Raises:
+      ValueError: if the table cannot be read or a box has no area, or there is no such
+        folder.
+    """
+
+    def __init__(self, boxes: Path | None = None, masks: Path | None = None) -> None:
+        self._boxes = {} if boxes is None else _read_boxes(boxes)
+        self._masks = {} if masks is None else _list_masks(masks)
+        # So that one program serves all tiles.
+        self._most = max((len(rows) for _, rows in self._boxes.values()), default=1)
+
+    def __bool__(self) -> bool:
+        """Whether anything is known."""
+        return bool(self._boxes or self._masks)
+
+    def identity(self) -> dict[str, Any]:
+        """What decides values: a digest of the boxes, and of each mask's file."""
+        found = hashlib.sha256()
+        for name, (shape, rows) in sorted(self._boxes.items()):
+            found.update(f"{name}{shape}{rows.tolist()}".encode())
+        for name, path in sorted(self._masks.items()):
+            found.update(name.encode() + path.read_bytes())
+        return {
+            "boxes": len(self._boxes),
+            "masks": len(self._masks),
+            "digest": found.hexdigest(),
+        }
+
+    def of(self, files: Sequence[str], preprocess: Preprocess) -> Annotated:
+        """What is known of some photographs, by the names of their files."""
+        side = preprocess.size
+        boxes = np.full((len(files), self._most, 4), np.nan, np.float32)
+        masks = np.zeros((len(files), side, side), bool)
+        for n, file in enumerate(files):
+            if file in self._boxes:
+                shape, rows = self._boxes[file]
+                moved = preprocess.boxes(rows, shape)
+                moved = moved[(moved[:, 2:] > moved[:, :2]).all(1)]
+                boxes[n, : len(moved)] = moved
+                for x0, y0, x1, y1 in np.round(moved).astype(int):
+                    masks[n, y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)] = True
+            if (path := self._masks.get(_stem(file))) is not None:
+                masks[n] = _mask(path, preprocess)
+        return Annotated(boxes, masks, np.asarray(masks.any((1, 2))))
+
+
+def _stem(file: str) -> str:
+    return os.path.splitext(file)[0]
+
+
+def _read_boxes(path: Path) -> Mapping[str, tuple[tuple[int, int], np.ndarray]]:
+    """Size of each photograph, and its boxes."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = [c for c in _COLUMNS if c not in (reader.fieldnames or ())]
+            if missing:
+                raise ValueError(
+                    f"`boxes` {path} has no column {', '.join(missing)}; its first "
+                    f"line must name {','.join(_COLUMNS)}."
+                )
+            table = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"`boxes` {path} cannot be read ({error}).") from error
+    boxes: dict[str, list[list[float]]] = defaultdict(list)
+    shapes: dict[str, tuple[int, int]] = {}
+    for number, row in enumerate(table, 2):
+        try:
+            box = [float(row[c]) for c in _COLUMNS[3:]]
+            shape = int(row["height"]), int(row["width"])
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"`boxes` {path}, line {number}: {', '.join(_COLUMNS[1:])} must be "
+                f"numbers, got {list(row.values())}."
+            ) from None
+        if not (box[0] < box[2] and box[1] < box[3] and min(shape) > 0):
+            raise ValueError(
+                f"`boxes` {path}, line {number}: the box {box} has no area. Boxes are "
+                f"x0,y0,x1,y1 with x0 < x1 and y0 < y1, in pixels."
+            )
+        if shapes.setdefault(row["file"], shape) != shape:
+            raise ValueError(
+                f"`boxes` {path}, line {number}: {row['file']} has two sizes."
+            )
+        boxes[row["file"]].append(box)
+    return {name: (shapes[name], np.array(rows)) for name, rows in boxes.items()}
+
+
+def _list_masks(folder: Path) -> Mapping[str, Path]:
+    """Mask files by the name of the photograph without its suffix."""
+    if not folder.is_dir():
+        raise ValueError(f"`masks` {folder} is no folder.")
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {_stem(path.relative_to(folder).as_posix()): path for path in files}
+
+
+def _mask(path: Path, preprocess: Preprocess) -> Bool[np.ndarray, "h w"]:
+    """A mask as the network sees the photograph."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        gray = np.asarray(image.convert("L"))
+    return preprocess.pixels(np.stack([gray] * 3, -1))[..., 0] > 127
