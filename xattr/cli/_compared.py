@@ -53,7 +53,6 @@ def report_comparison(
     place.write(RESULTS, results_csv(comparison, results))
     place.write(COSTS, _costs(comparison, seconds, passes))
     _show(comparison, results)
-    skipped = sum(not np.isfinite(d) for d in results.disagreement)
     if place.is_local:
         folder = Path(out)
         charts = _charts(comparison, results, seconds, folder)
@@ -64,7 +63,7 @@ def report_comparison(
     else:
         say("Figures and pages are written to local folders only.", error=True)
     say(f"Table: {out.rstrip('/')}/{RESULTS}")
-    return SKIPPED if skipped else 0
+    return 0 if results.seen.all() else SKIPPED
 
 
 def _show(comparison: "Comparison", results: "Results") -> None:
@@ -242,7 +241,7 @@ def _page(
     head = render.ComparisonHead(
         model=plan.pretrained.name,
         data=f"{count} photographs",
-        num_images=int(np.isfinite(results.disagreement).sum()),
+        num_images=int(results.seen.sum()),
         facts=[
             ("Budget", comparison.budget.name),
             ("Explained class", str(plan.target)),

@@ -134,18 +134,20 @@ class _Work:
 
     def _first_tile(self) -> None:
         """Compute a tile of all whose time is not known; count what is left of all."""
-        from xattr.compare import AGREEMENT
+        from xattr.compare import AGREEMENT, open_scores
 
+        open_scores(self.comparison, self.source, self.place, self.scoring.device)
         for name in self.comparison.methods:
-            self._explain(name, limit=0 if name in self.times.methods else 1)
-        unknown = {*self.comparison.metrics, AGREEMENT} - self.times.metrics.keys()
-        if unknown:
-            self.times.metrics.clear()
-        self._score(limit=1 if unknown else 0)
+            opening = self._explain(name, limit=0)
+            if name not in self.times.methods:
+                seconds = self._explain(name, limit=1) - opening
+                self.times.methods[name] = max(seconds, 0.0)
+        known = {*self.comparison.metrics, AGREEMENT} <= self.times.metrics.keys()
+        self._score(limit=0 if known else 1)
         self.times.save(self.place)
 
-    def _explain(self, name: str, limit: int | None = None) -> None:
-        """One method's maps."""
+    def _explain(self, name: str, limit: int | None = None) -> float:
+        """One method's maps; seconds without compiling."""
         from xattr.compare import maps_place
         from xattr.run import execute
 
@@ -156,7 +158,7 @@ class _Work:
         times: dict[str, float] = {}
         computation = self._computations[name]
         with self.clock.measure(times, name):
-            progress = execute(
+            execute(
                 computation.plan,
                 self.source,
                 maps_place(self.place, name),
@@ -165,8 +167,7 @@ class _Work:
                 limit=limit,
                 report=report,
             )
-        if limit == 1 and progress.computed:
-            self.times.methods |= times
+        return times[name]
 
     def _score(self, limit: int | None = None) -> None:
         """All metrics of all maps."""
@@ -176,7 +177,7 @@ class _Work:
             self._left_of_scores = self._tiles(progress)
             self._step()
 
-        times = self.times.metrics if limit == 1 else {}
+        times: dict[str, float] = {}
         score(
             self.comparison,
             self._computations,
@@ -187,6 +188,8 @@ class _Work:
             report=report,
             timing=lambda name: self.clock.measure(times, name),
         )
+        if limit == 1:
+            self.times.metrics |= times
 
     def _tiles(self, progress: "Progress") -> int:
         """How many tiles are left."""

@@ -5,7 +5,7 @@ from xattr.compare._annotations import Annotated, Annotations
 from xattr.compare._budget import BUDGETS, Budget, BudgetName
 from xattr.compare._comparison import Comparison, maps_place, scores_place
 from xattr.compare._cost import Clock, Times, count_passes, predict_seconds
-from xattr.compare._execute import AGREEMENT, score
+from xattr.compare._execute import AGREEMENT, READING, open_scores, score
 from xattr.compare._metrics import METRICS, MetricRow, Scene
 from xattr.compare._reduced import reduced
 from xattr.compare._results import (
@@ -29,6 +29,7 @@ __all__ = [
     "Comparison",
     "Estimate",
     "MetricRow",
+    "READING",
     "Results",
     "Scene",
     "Scores",
@@ -39,6 +40,7 @@ __all__ = [
     "disagreement",
     "estimate",
     "maps_place",
+    "open_scores",
     "predict_seconds",
     "read_results",
     "reduced",

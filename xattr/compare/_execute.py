@@ -73,10 +73,9 @@ def score(
     scoring = scoring or Scoring(comparison)
     size = comparison.plan.tile_size
     names = [*comparison.metrics, AGREEMENT]
+    open_scores(comparison, source, place, scoring.device)
     with Lock(Place(f"{place.address}/scores")) as lock:
-        stores = {
-            name: _store(comparison, scoring, name, source, place) for name in names
-        }
+        stores = {name: _store(comparison, name, source, place) for name in names}
         shards = range(layout.num_shards(len(source)))
         missing = {name: missing_tiles(store, shards) for name, store in stores.items()}
         lacking = {
@@ -213,14 +212,28 @@ def score_schema(methods: Sequence[str], metric: str):
     return pa.schema(columns)
 
 
-def _store(
-    comparison: Comparison, scoring: Scoring, metric: str, source: Source, place: Place
-) -> Store:
-    """The rows of a metric, opened or begun."""
-    own = scores_place(place, metric)
-    open_settings(own, comparison.identity(metric, source, scoring.device), {})
+def open_scores(
+    comparison: Comparison, source: Source, place: Place, device: Any
+) -> None:
+    """Write the settings of each metric's scores, or compare those that are there.
+
+    Raises:
+      RunMismatch: if there are other scores; nothing is written then.
+    """
+    found = [
+        (scores_place(place, name), comparison.identity(name, source, device))
+        for name in [*comparison.metrics, AGREEMENT]
+    ]
+    for own, settings in sorted(
+        found, key=lambda pair: pair[0].read(layout.RUN) is None
+    ):
+        open_settings(own, settings, {})
+
+
+def _store(comparison: Comparison, metric: str, source: Source, place: Place) -> Store:
+    """The rows of a metric."""
     return Store(
-        own,
+        scores_place(place, metric),
         (),
         num_records=len(source),
         tile_size=comparison.plan.tile_size,

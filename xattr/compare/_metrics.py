@@ -1,5 +1,6 @@
 """The table of metrics: what a comparison measures, and how under each budget."""
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -113,9 +114,10 @@ def _row(
     *,
     kind: Kind | None = None,
     name: str = "",
+    summary: str = "",
     **traits: Any,
 ) -> MetricRow:
-    summary = (function.__doc__ or "").strip().splitlines()[0]
+    summary = summary or (function.__doc__ or "").strip().splitlines()[0]
     annotated = takes in ("masks", "boxes")
     usual: dict[Takes, Kind] = {
         "model": "model",
@@ -132,6 +134,16 @@ def _row(
         annotated=annotated,
         **traits,
     )
+
+
+def _magnitude(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function without its sign: the smaller, the better."""
+
+    @functools.wraps(function)
+    def magnitude(*args: Any, **kwargs: Any) -> Any:
+        return jnp.abs(function(*args, **kwargs))
+
+    return magnitude
 
 
 def _samples(settings: Mapping[str, Any]) -> int:
@@ -162,6 +174,7 @@ _ROWS = [
         "model",
         "lower",
         name="morf",
+        summary="Score while the most relevant regions are replaced first.",
         quick={"order": "morf", "num_regions": 16, "region_size": 28},
         paper={"order": "morf"},
     ),
@@ -170,6 +183,7 @@ _ROWS = [
         "model",
         "higher",
         name="lerf",
+        summary="Score while the least relevant regions are replaced first.",
         quick={"order": "lerf", "num_regions": 16, "region_size": 28},
         paper={"order": "lerf"},
     ),
@@ -195,7 +209,7 @@ _ROWS = [
         quick={"num_samples": 16, "sizes": (64, 512, 4096, 16384)},
     ),
     _row(metrics.infidelity, "model", "lower", shared=True, quick={"num_samples": 128}),
-    _row(metrics.completeness_gap, "model", "lower"),
+    _row(_magnitude(metrics.completeness_gap), "model", "lower"),
     _row(metrics.sic, "model", "higher", kind="host", evaluations=_revealed),
     _row(metrics.aic, "model", "higher", kind="host", evaluations=_revealed),
     _row(metrics.pointing_game, "masks", "higher"),
@@ -217,6 +231,7 @@ _ROWS = [
         "higher",
         kind="host",
         name="max_box_accuracy",
+        summary="Share of images whose object a box around the map finds.",
         over_data=metrics.max_box_accuracy,
         quick={"thresholds": _THRESHOLDS},
         paper={"thresholds": tuple(k / 100 for k in range(100))},
@@ -259,6 +274,7 @@ _ROWS = [
         "weights",
         "lower",
         name="independent_randomization",
+        summary="Similarity of the map to that of the model with one layer at random.",
         quick={"num_stages": 8, "order": "independent"},
         paper={"order": "independent"},
         evaluations=_stages,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from xattr.compare._comparison import Comparison, scores_place
 from xattr.compare._execute import AGREEMENT, CURVE
@@ -40,6 +40,7 @@ class Results(NamedTuple):
       agreement: mean rank correlation of every two methods' maps.
       disagreement: of each photograph, NaN where there is none.
       files: names of the photographs.
+      seen: whether each could be read.
     """
 
     estimates: Mapping[str, Mapping[str, Estimate]]
@@ -47,6 +48,7 @@ class Results(NamedTuple):
     agreement: Float[np.ndarray, "k k"]
     disagreement: Float[np.ndarray, " n"]
     files: Sequence[str]
+    seen: Bool[np.ndarray, " n"]
 
 
 def estimate(
@@ -114,6 +116,7 @@ def read_results(comparison: Comparison, place: Place) -> Results:
         agreement,
         _column(table["disagreement"]),
         table["file"].to_pylist(),
+        np.array([v is not None for v in table[AGREEMENT].to_pylist()]),
     )
 
 

@@ -56,7 +56,7 @@ def average_sensitivity(
       Array([0.], dtype=float32)
 
     References:
-      [bhatt2020evaluating], [yeh2019infidelity].
+      [bhatt2020evaluating], [yeh2019fidelity].
 
     Notes:
       Quantus, whose formula this is, draws 200 samples with a radius of 0.2; the

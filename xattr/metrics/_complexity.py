@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 import jax.scipy
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from xattr._checks import check_not_negative
 from xattr.metrics._pixelwise import pixelwise
@@ -77,7 +77,7 @@ def entropy(maps: Float[Array, "n *shape"]) -> Float[Array, " n"]:
 
 def effective_size(
     maps: Float[Array, "n *shape"], *, threshold: float = 1e-5
-) -> Int[Array, " n"]:
+) -> Float[Array, " n"]:
     """Number of pixels that say more than almost nothing.
 
     Args:
@@ -85,7 +85,8 @@ def effective_size(
       threshold: magnitude above which a pixel counts, as a share of the map's largest.
 
     Returns:
-      A number of pixels per image, 0 for a map of zeros. Lower is simpler.
+      A number of pixels per image, 0 for a map of zeros; not a number where a map holds
+      one that is none. Lower is simpler.
 
     Raises:
       ValueError: if there is more than one number per pixel, or `threshold` < 0.
@@ -93,7 +94,7 @@ def effective_size(
     Example:
       >>> import jax.numpy as jnp
       >>> effective_size(jnp.array([[[0.0, 0.1, -4.0, 3.0]]]), threshold=0.5)
-      Array([2], dtype=int32)
+      Array([2.], dtype=float32)
 
     References:
       [nguyen2020quantitative], section 3.3; [hedstrom2023quantus].
@@ -106,7 +107,9 @@ def effective_size(
     """
     check_not_negative("threshold", threshold, 1e-5)
     values = _magnitudes(maps)
-    return (values > threshold * values.max(-1, keepdims=True)).sum(-1)
+    largest = values.max(-1, keepdims=True)
+    count = (values > threshold * largest).sum(-1, dtype=values.dtype)
+    return jnp.where(jnp.isfinite(largest[:, 0]), count, jnp.nan)
 
 
 def _magnitudes(maps: Array) -> Float[Array, "n d"]:

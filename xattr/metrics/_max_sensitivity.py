@@ -58,7 +58,7 @@ def max_sensitivity(
       True
 
     References:
-      [yeh2019infidelity].
+      [yeh2019fidelity].
 
     Notes:
       The paper's formula does not divide by the length of the map; captum
