@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -14,13 +15,15 @@ from xattr.compare import (
     Comparison,
     Scoring,
     maps_place,
+    open_scores,
     read_results,
     score,
     scores_place,
 )
 from xattr.run import Computation, Place, RunMismatch, execute, open_run
 
-METHODS = ("grad_cam", "gradient", "rise")
+# Not in the order of the alphabet.
+METHODS = ("rise", "grad_cam", "gradient")
 MEASURED = ("deletion", "faithfulness_correlation", "gini", "max_sensitivity")
 SMALL = {"rise": {"num_masks": 4}}
 
@@ -79,6 +82,7 @@ def test_values_are_those_of_the_metric_called_alone(done):
     found = open_run(scores_place(Place(folder), "deletion").address).rows()
     found = found["gradient"].to_numpy()[[0, 9]]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert np.ptp(found) > 0
 
 
 def test_an_interrupted_comparison_ends_with_the_same_bytes(done, tmp_path):
@@ -112,6 +116,15 @@ def test_a_metric_is_added_to_what_is_there(done):
     assert digests(folder / "scores/deletion") == before
     found = read_results(more, Place(folder))
     assert found.estimates["rise"]["entropy"].num == 9
+
+
+def test_another_method_is_refused_and_nothing_is_written(done):
+    folder, _ = done
+    before = digests(folder)
+    more = comparison(methods=(*METHODS, "lrp"))
+    with pytest.raises(RunMismatch, match="methods.lrp: nothing there"):
+        open_scores(more, noise(10, bad=(3,)), Place(folder), jax.devices()[0])
+    assert digests(folder) == before
 
 
 def test_other_settings_are_refused(done):
@@ -153,8 +166,6 @@ def test_missing_boxes_leave_only_what_needs_them_empty(tmp_path):
 
 
 def test_programs_are_compiled_once_for_all_methods():
-    import jax
-
     compared = comparison(("deletion",))
     scoring = Scoring(compared)
     side, n = 16, 4

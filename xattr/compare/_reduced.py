@@ -1,5 +1,6 @@
 """From what methods return to one number per pixel of the image."""
 
+import functools
 from collections.abc import Mapping
 
 import jax
@@ -47,11 +48,19 @@ def reduced(
     return maps if maps.shape[1:] == size else resize(maps, size)
 
 
-@jax.jit(static_argnames="size")
 def stacked(
     maps: Mapping[str, Float[Array, "n ..."]], size: tuple[int, int]
 ) -> Float[Array, "k n h w"]:
-    """The maps of all methods, one on the other."""
+    """The maps of all methods in their order, one on the other."""
+    # As a mapping they would come out of a compiled function sorted by name.
+    return _stacked(tuple(maps), size, *maps.values())
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _stacked(
+    names: tuple[str, ...], size: tuple[int, int], *maps: Float[Array, "n ..."]
+) -> Float[Array, "k n h w"]:
+    pairs = zip(names, maps, strict=True)
     return jnp.stack(
-        [reduced(name, each.astype(jnp.float32), size) for name, each in maps.items()]
+        [reduced(name, each.astype(jnp.float32), size) for name, each in pairs]
     )
