@@ -114,6 +114,8 @@ class _Work:
             f"of it compiling; the rest will take {duration(total)}: "
             f"{duration(spent + total)} in all."
         )
+        self.times.first_tile, self.times.foretold, self.times.rest = spent, total, 0.0
+        self.times.save(self.place)
         began = time.monotonic()
 
         def step() -> None:
@@ -130,6 +132,8 @@ class _Work:
         for name in self.comparison.methods:
             self._explain(name)
         self._score()
+        self.times.rest = time.monotonic() - began
+        self.times.save(self.place)
         return Progress(total=round(total), done=round(total))
 
     def _first_tile(self) -> None:
@@ -144,7 +148,6 @@ class _Work:
                 self.times.methods[name] = max(seconds, 0.0)
         known = {*self.comparison.metrics, AGREEMENT} <= self.times.metrics.keys()
         self._score(limit=0 if known else 1)
-        self.times.save(self.place)
 
     def _explain(self, name: str, limit: int | None = None) -> float:
         """One method's maps; seconds without compiling."""

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
 import jax
@@ -58,15 +58,20 @@ class Times:
     Attributes:
       methods: to compute and keep a method's maps.
       metrics: to compute a metric of all methods' maps.
+      first_tile: seconds of the last call until it foretold the rest.
+      foretold: what it foretold.
+      rest: what the rest took; 0 until it is done.
     """
 
     methods: dict[str, float] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
+    first_tile: float = 0.0
+    foretold: float = 0.0
+    rest: float = 0.0
 
     def save(self, place: Place) -> None:
         """Keep them for a later call."""
-        text = json.dumps({"methods": self.methods, "metrics": self.metrics}, indent=1)
-        place.write(_TIMES, text.encode())
+        place.write(_TIMES, json.dumps(asdict(self), indent=1).encode())
 
     @classmethod
     def load(cls, place: Place) -> "Times":
