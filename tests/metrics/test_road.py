@@ -57,14 +57,33 @@ def test_a_plane_is_restored_within():
     np.testing.assert_allclose(found, plane, atol=1e-4)
 
 
+def test_holes_in_an_even_color_take_it():
+    image = jnp.full((1, 7, 10, 1), 0.7)
+    found = jax.jit(impute)(image, jnp.arange(70).reshape(1, 7, 10) > 0)
+    np.testing.assert_allclose(found, image, rtol=1e-6)
+
+
+def test_other_images_of_the_batch_do_not_matter():
+    images = jnp.asarray(np.random.default_rng(2).random((2, 15, 15, 1)), jnp.float32)
+    missing = jnp.stack([holes("scattered"), holes("all but the middle")])
+    together = jax.jit(impute)(images, missing)
+    for n in range(2):
+        alone = jax.jit(impute)(images[n : n + 1], missing[n : n + 1])
+        np.testing.assert_allclose(together[n], alone[0], atol=1e-6)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("inside", [True, False])
-def test_large_holes_are_as_exact_as_a_direct_solution(inside):
+@pytest.mark.parametrize("kind", ["disc", "all but a disc", "scattered", "stripe"])
+def test_large_holes_are_as_exact_as_a_direct_solution(kind):
     size = 224
     rows, columns = np.mgrid[:size, :size]
     distance = (rows - 111.5) ** 2 + (columns - 111.5) ** 2
-    kept = np.quantile(distance, 0.9 if inside else 0.1)
-    missing = (distance < kept) if inside else (distance > kept)
+    missing = {
+        "disc": distance < np.quantile(distance, 0.9),
+        "all but a disc": distance > np.quantile(distance, 0.1),
+        "scattered": np.random.default_rng(1).random((size, size)) < 0.99,
+        "stripe": (columns > 20) & (rows + columns < 400),
+    }[kind]
     image = np.cumsum(np.random.default_rng(0).normal(size=(size, size)), 1)
     image = ((image - image.min()) / np.ptp(image)).astype(np.float32)
     places = np.where(missing, np.cumsum(missing.ravel()).reshape(size, size) - 1, -1)

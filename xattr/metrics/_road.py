@@ -107,8 +107,9 @@ def road(
       90 there is the fraction 0.1.
 
       All three solve the sparse system directly on the host. Here conjugate gradients
-      solve it on the device, to 1e-4 of the range of the image or better. LeRF is the
-      reverse of MoRF; among equal values MoRF goes in reading order.
+      with a multigrid cycle solve it on the device, to 1e-4 of the range of the image
+      or better. LeRF is the reverse of MoRF; among equal values MoRF goes in reading
+      order.
     """
     check_pictures(images)
     if order not in get_args(Order):
