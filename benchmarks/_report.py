@@ -18,6 +18,8 @@ _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "torchvision") + (
     "captum",
     "grad-cam",
     "zennit",
+    "quantus",
+    "torchcam",
     "opencv-python-headless",
 )
 

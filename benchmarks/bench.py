@@ -37,6 +37,7 @@ NAMES = (
     "occlusion",
     "ablation_cam",
     "score_cam",
+    "deletion_insertion",
 )
 _RESULTS = Path(__file__).parent / "results"
 

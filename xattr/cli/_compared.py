@@ -112,7 +112,10 @@ def _charts(
     folder: Path,
 ) -> list["Chart"]:
     """Write the figures that the measured metrics allow."""
+    import jax.numpy as jnp
+
     from xattr import render
+    from xattr.metrics import randomized_layers
 
     charts = []
 
@@ -137,13 +140,18 @@ def _charts(
         )
     if curves.get("parameter_randomization"):
         found = curves["parameter_randomization"]
-        stages = len(next(iter(found.values())))
+        settings = comparison.settings("parameter_randomization")
+        layers = randomized_layers(
+            comparison.plan.pretrained.model,
+            jnp.zeros((1, *comparison.plan.preprocess.shape)),
+            num_stages=settings.get("num_stages"),
+        )
         add(
             "randomization.png",
             "Randomized weights",
             "Rank correlation with the map of the network as it is, while layers are "
             "randomized from the outputs to the pixels.",
-            render.randomization_chart([str(k + 1) for k in range(stages)], found),
+            render.randomization_chart(layers, found),
         )
     if len(comparison.methods) > 1:
         add(

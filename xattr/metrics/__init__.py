@@ -34,6 +34,7 @@ from xattr.metrics._parameter_randomization import (
     normal_like,
     parameter_randomization,
     permuted,
+    randomized_layers,
 )
 from xattr.metrics._pic import aic, median_curve, sic
 from xattr.metrics._pointing_game import is_difficult, pointing_game
@@ -93,6 +94,7 @@ __all__ = [
     "pixel_counts",
     "pointing_game",
     "random_logit",
+    "randomized_layers",
     "region_perturbation",
     "relevance_mass",
     "relevance_rank",

@@ -136,11 +136,7 @@ def parameter_randomization(
       Quantus compares absolute values divided by their maximum, summed over channels by
       whoever gives the method. Division changes none of the similarities here.
     """
-    if order not in get_args(Order):
-        known = ", ".join(repr(name) for name in get_args(Order))
-        raise ValueError(f"`order`={order!r}; it must be one of {known}.")
-    layers = _layers(model, images)
-    stages = _stages(layers, num_stages)
+    ordered, stages = _ordered(model, images, order, num_stages)
     keys = per_image(key, images.shape[0])
     if key is None or key.shape != ():
         raise ValueError(
@@ -155,7 +151,6 @@ def parameter_randomization(
         return jnp.abs(maps) if absolute else maps
 
     clean = explain(model)
-    ordered = layers if order == "bottom_up" else layers[::-1]
     changed = _randomized(model, ordered, order, draw, weights_key)
     found = [
         similarity(clean, explain(model))
@@ -170,6 +165,39 @@ def parameter_randomization(
 def clean_targets(model: Predictor, images: Images, targets: PyTree) -> PyTree:
     """Targets as given, or the classes that the model predicts on these images."""
     return resolve_targets(model, images, targets)
+
+
+def randomized_layers(
+    model: Predictor,
+    images: Images,
+    *,
+    order: Order = "cascading",
+    num_stages: int | None = None,
+) -> tuple[str, ...]:
+    """The layers of `parameter_randomization`'s stages, without computing them.
+
+    Arguments and errors are its own; `images` may be abstract.
+
+    Example:
+      >>> import xattr
+      >>> model = xattr.from_function(lambda p, x: x @ p["w"], {"w": jnp.ones((2, 1))})
+      >>> randomized_layers(model, jnp.ones((1, 2)))
+      ('w',)
+    """
+    ordered, stages = _ordered(model, images, order, num_stages)
+    return tuple(ordered[stage].name for stage in stages)
+
+
+def _ordered(
+    model: Predictor, images: Images, order: Order, num_stages: int | None
+) -> tuple[Sequence[Layer], list[int]]:
+    """Layers in the order in which they are randomized, and the stages among them."""
+    if order not in get_args(Order):
+        known = ", ".join(repr(name) for name in get_args(Order))
+        raise ValueError(f"`order`={order!r}; it must be one of {known}.")
+    layers = _layers(model, images)
+    stages = _stages(layers, num_stages)
+    return layers if order == "bottom_up" else layers[::-1], stages
 
 
 def _layers(model: Predictor, images: Images) -> Sequence[Layer]:
