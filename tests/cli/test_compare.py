@@ -22,7 +22,7 @@ def test_compare_writes_tables_figures_and_a_page(compare, photos, tmp_path):
     boxes.write_text("file,width,height,x0,y0,x1,y1\na/x.png,24,20,4,4,12,12\n")
     done = compare("--boxes", boxes)
     assert done.exit_code == 0, done.output
-    assert "passes per photograph" in done.output
+    assert "passes in all" in done.output
     assert "in all" in done.output
     out = tmp_path / "out"
     with (out / "results.csv").open() as file:

@@ -102,7 +102,7 @@ class Stop:
     def __init__(self, count: int) -> None:
         self.left = count
 
-    def __call__(self, progress) -> None:
+    def __call__(self, progress, lacking) -> None:
         self.left -= 1
         if not self.left:
             raise KeyboardInterrupt

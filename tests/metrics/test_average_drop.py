@@ -22,7 +22,7 @@ def case():
     return model, networks.images(6), maps, jnp.array([0, 1, 2, 3, 4, 0])
 
 
-@pytest.mark.parametrize("mute", [0.0, 0.5])
+@pytest.mark.parametrize("mute", [0.0, pytest.param(0.5, marks=pytest.mark.slow)])
 def test_they_are_the_formulas(case, mute):
     model, images, maps, targets = case
     fill = jnp.array([0.3, -0.2, 0.1])
@@ -87,6 +87,7 @@ def test_neither_chunks_nor_other_images_matter(case, metric):
     np.testing.assert_allclose(whole[1:], parts, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", METRICS)
 def test_maps_may_be_in_any_units(case, metric):
     model, images, maps, _ = case

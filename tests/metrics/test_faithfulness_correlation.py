@@ -27,6 +27,7 @@ def to_last(found):
     return getattr(found, "correlations", found)
 
 
+SLOW = pytest.mark.slow
 METRICS = {
     "faithfulness_correlation": partial(
         faithfulness_correlation, num_samples=7, subset_size=20
@@ -35,6 +36,14 @@ METRICS = {
     "sensitivity_n": partial(sensitivity_n, num_samples=7, sizes=(1, 40)),
 }
 every = pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+# They share their loop: one of them speaks for the others.
+shared = pytest.mark.parametrize(
+    "metric",
+    [
+        pytest.param(metric, id=name, marks=[] if name == "mu_fidelity" else SLOW)
+        for name, metric in METRICS.items()
+    ],
+)
 
 
 def drawn(key, num):
@@ -130,7 +139,7 @@ def test_perfect_opposite_and_unrelated_maps(metric, key):
         assert np.isnan(to_last(found(jnp.full_like(perfect, 0.1)))).all()
 
 
-@every
+@shared
 def test_nothing_but_the_image_and_its_key_counts(metric, key):
     model, x = networks.tiny_convnet(key), networks.images(3)
     maps, keys = (x**2).sum(-1), jax.random.split(key, 3)
@@ -141,7 +150,7 @@ def test_nothing_but_the_image_and_its_key_counts(metric, key):
         np.testing.assert_allclose(alone, whole[own], atol=2e-4)
 
 
-@every
+@shared
 def test_classes_are_those_of_the_clean_images(metric, key):
     model, x = networks.tiny_convnet(key), networks.images(2)
     maps, clean = (x**2).sum(-1), model(x).argmax(1)

@@ -109,6 +109,7 @@ def test_of_a_linear_model_the_right_map_has_none(perturbation, maps, key):
     assert np.isnan(found(0 * maps(x), normalize=True)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("perturbation", DRAWS)
 def test_nothing_but_the_image_and_its_key_counts(perturbation, key):
     model, x = networks.tiny_convnet(key), networks.images(3)

@@ -86,6 +86,7 @@ def test_maps_of_what_the_model_sees_are_better_than_their_opposite():
     assert good > bad + 0.1
 
 
+@pytest.mark.slow
 def test_curves_climb_unless_told_otherwise():
     found = [
         run(images=IMAGES[:1], maps=MAPS[:1], monotone=m, num_steps=50).scores
@@ -125,6 +126,7 @@ def test_the_median_is_of_the_images_that_are_there():
     assert np.isnan(median_curve(alone).area).all()
 
 
+@pytest.mark.slow
 def test_nothing_but_the_image_and_its_key_counts():
     keys = jax.random.split(jax.random.key(6), 3)
     whole = run(key=keys)
@@ -134,6 +136,7 @@ def test_nothing_but_the_image_and_its_key_counts():
     np.testing.assert_allclose(alone.scores, whole.scores[1:2], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_gray_images_are_measured_as_gray():
     gray = IMAGES[:1, ..., :1]
     found = sic(

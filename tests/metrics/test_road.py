@@ -146,6 +146,7 @@ def test_the_true_weights_are_best_and_their_reverse_worst():
     np.testing.assert_allclose(best, -worst, rtol=0.2)
 
 
+@pytest.mark.slow
 def test_neither_chunks_nor_other_images_matter(case):
     model, images, maps, targets = case
     keys = jax.random.split(jax.random.key(3), 2)

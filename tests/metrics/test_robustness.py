@@ -138,6 +138,7 @@ def random_map(model, images, targets=None, *, key=None):
     return jax.vmap(lambda k: jax.random.normal(k, images.shape[1:]))(key)
 
 
+@pytest.mark.slow
 def test_arrays_of_a_method_belong_to_their_images(model, key):
     x, starts = networks.images(3), networks.images(3, seed=1)
     keys = jax.random.split(key, 3)

@@ -112,7 +112,7 @@ def compare(
             weights=weights,
             target=target,
             site=site,
-            batch_size=batch_size or _batch_size(len(source)),
+            batch_size=_batch_size(len(source)) if batch_size is None else batch_size,
             seed=seed,
             precision=precision,
         )
@@ -150,7 +150,10 @@ def _comparison(
         options=BUDGETS[budget].options(chosen, hyperparameters({}, settings)),
         **options,
     )
-    return Comparison(plan, rows, BUDGETS[budget], Annotations(boxes, masks))
+    annotations = Annotations(boxes, masks)
+    if annotations:
+        annotations.check(source[k].name for k in range(len(source)))
+    return Comparison(plan, rows, BUDGETS[budget], annotations)
 
 
 def _batch_size(num_records: int) -> int:

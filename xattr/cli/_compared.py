@@ -129,8 +129,11 @@ def _charts(
     curves = results.curves
     if curves.get("deletion") or curves.get("insertion"):
         both = [
-            {name: (np.linspace(0, 1, len(c)), c) for name, c in found.items()}
-            for found in (curves.get("deletion", {}), curves.get("insertion", {}))
+            {
+                name: (_fractions(comparison, metric), curve)
+                for name, curve in curves.get(metric, {}).items()
+            }
+            for metric in ("deletion", "insertion")
         ]
         add(
             "curves.png",
@@ -180,6 +183,16 @@ def _charts(
             ),
         )
     return charts
+
+
+def _fractions(comparison: "Comparison", metric: str) -> np.ndarray:
+    """Shares of the pixels at which a curve was taken."""
+    side, settings = comparison.plan.preprocess.size, comparison.settings(metric)
+    per_step, steps = settings.get("pixels_per_step", 224), settings.get("num_steps")
+    pixels = side * side
+    if steps is None:
+        return np.array([*range(0, pixels, per_step), pixels]) / pixels
+    return np.array([step * pixels // steps for step in range(steps + 1)]) / pixels
 
 
 def _examples(

@@ -1,11 +1,14 @@
 """Compute a comparison: what it costs, its first tile, how long, the rest."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from xattr.cli._console import Bar, say, show_table
+from xattr.cli._choices import for_command_line
+from xattr.cli._console import Bar, fail, say, show_table
 from xattr.cli._executing import Note, duration, watched
+from xattr.cli._interruption import INTERRUPTED
 
 if TYPE_CHECKING:
     from xattr.compare import Comparison, Scoring
@@ -35,8 +38,11 @@ def run_comparison(
     from xattr.run import Place
 
     scoring = Scoring(comparison)
-    passes = count_passes(comparison, scoring)
-    _show_passes(comparison, passes)
+    try:
+        passes = count_passes(comparison, scoring)
+    except (TypeError, ValueError) as error:
+        fail(for_command_line(error, comparison.plan.pretrained.name))
+    _show_passes(comparison, len(source), passes)
     if only_cost:
         return 0
     work = _Work(comparison, scoring, source, Place(out), data)
@@ -44,25 +50,34 @@ def run_comparison(
         work, comparison.plan, work.place, unit="seconds of work as foretold"
     )
     if outcome.code:
-        say("The same call goes on where this one ended.", error=True)
+        if outcome.code == INTERRUPTED:
+            say("The same call goes on where this one ended.", error=True)
         return outcome.code
     return report_comparison(comparison, source, out, work.times, passes)
 
 
 def _show_passes(
-    comparison: "Comparison", passes: Mapping[str, Mapping[str, float]]
+    comparison: "Comparison", count: int, passes: Mapping[str, Mapping[str, float]]
 ) -> None:
-    """The evaluations of the network that each method and metric needs."""
-    rows = [
-        (name, "method", _number(count)) for name, count in passes["methods"].items()
-    ]
-    for name, count in passes["metrics"].items():
+    """The evaluations of the network that each method and metric needs, and all."""
+    methods = passes["methods"]
+    every = sum(methods.values())
+    rows = [(n, "method", _number(each), count, each) for n, each in methods.items()]
+    for name, each in passes["metrics"].items():
         row = comparison.metrics[name]
-        kind = {"method": "metric, explanations of each method"}.get(
-            row.kind, "metric, for all methods" if row.shared else "metric, a method"
-        )
-        rows.append((name, kind, _number(count)))
-    show_table(("", "", "passes per photograph"), rows)
+        again = comparison.budget.num_reexplained if row.kind == "method" else None
+        seen = count if again is None else min(count, again)
+        if row.kind == "method":
+            text, all_methods = f"{_number(each)} maps", each * every
+        elif row.shared:
+            text, all_methods = f"{_number(each)} for all methods", each
+        else:
+            text, all_methods = _number(each), each * len(methods)
+        rows.append((name, "metric", text, seen, all_methods))
+    table = [(*row[:4], _number(row[3] * row[4])) for row in rows]
+    total = _number(sum(row[3] * row[4] for row in rows))
+    heads = ("", "", "passes each", "photographs", "passes in all")
+    show_table(heads, [*table, ("all", "", "", "", total)])
 
 
 def _number(count: float) -> str:
@@ -87,7 +102,7 @@ class _Work:
         data: Sequence[str],
     ) -> None:
         from xattr.cli._photographs import describe_source
-        from xattr.compare import Clock, Times
+        from xattr.compare import AGREEMENT, Clock, Times
         from xattr.run import Computation
 
         self.comparison, self.scoring = comparison, scoring
@@ -99,7 +114,9 @@ class _Work:
         }
         num_tiles = -(-len(source) // comparison.plan.tile_size)
         self._left = dict.fromkeys(comparison.methods, num_tiles)
-        self._left_of_scores = num_tiles
+        self._lacking: Mapping[str, Collection[int]] = {
+            name: range(num_tiles) for name in (*comparison.metrics, AGREEMENT)
+        }
         self._step: Callable[[], None] = lambda: None
 
     def __call__(self, bar: Bar, check: Callable[[], None], note: Note) -> "Progress":
@@ -143,9 +160,10 @@ class _Work:
         open_scores(self.comparison, self.source, self.place, self.scoring.device)
         for name in self.comparison.methods:
             opening = self._explain(name, limit=0)
-            if name not in self.times.methods:
+            if name not in self.times.methods and self._left[name]:
                 seconds = self._explain(name, limit=1) - opening
                 self.times.methods[name] = max(seconds, 0.0)
+                self.times.save(self.place)
         known = {*self.comparison.metrics, AGREEMENT} <= self.times.metrics.keys()
         self._score(limit=0 if known else 1)
 
@@ -176,11 +194,24 @@ class _Work:
         """All metrics of all maps."""
         from xattr.compare import score
 
-        def report(progress: "Progress") -> None:
-            self._left_of_scores = self._tiles(progress)
+        def report(
+            progress: "Progress", lacking: Mapping[str, Collection[int]]
+        ) -> None:
+            self._lacking = lacking
             self._step()
 
         times: dict[str, float] = {}
+
+        @contextmanager
+        def timing(name: str) -> Iterator[None]:
+            with self.clock.measure(times, name):
+                yield
+            # At once: another call would not compute what this one has.
+            if limit == 1 and name not in known:
+                self.times.metrics[name] = times[name]
+                self.times.save(self.place)
+
+        known = frozenset(self.times.metrics)
         score(
             self.comparison,
             self._computations,
@@ -189,10 +220,8 @@ class _Work:
             scoring=self.scoring,
             limit=limit,
             report=report,
-            timing=lambda name: self.clock.measure(times, name),
+            timing=timing,
         )
-        if limit == 1:
-            self.times.metrics |= times
 
     def _tiles(self, progress: "Progress") -> int:
         """How many tiles are left."""
@@ -205,6 +234,6 @@ class _Work:
         return predict_seconds(
             self.comparison,
             self.times,
-            tiles_of_methods=self._left,
-            tiles_of_metrics=dict.fromkeys(self.times.metrics, self._left_of_scores),
+            methods=self._left,
+            metrics=self._lacking,
         )

@@ -16,8 +16,8 @@ def agreement(
 ) -> Float[Array, "n k k"]:
     r"""Rank correlation of every two methods' maps of each image.
 
-    Maps are averaged over a grid of cells first: which places count is compared, not
-    which pixels. Spearman's $\rho$, with the mean rank for ties.
+    Maps are shrunk to a grid of cells first, linearly: which places count is compared,
+    not which pixels. Spearman's $\rho$, with the mean rank for ties.
 
     Args:
       maps: one map per method and image.

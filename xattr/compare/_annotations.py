@@ -4,14 +4,16 @@ import csv
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
 from xattr.images import Preprocess
+from xattr.metrics import boxes_to_masks
 
 _COLUMNS = ("file", "width", "height", "x0", "y0", "x1", "y1")
 
@@ -36,8 +38,8 @@ class Annotations:
     Args:
       boxes: CSV file with the columns `file`, `width` and `height` of the photograph in
         pixels, and `x0`, `y0`, `x1`, `y1`; a row per box.
-      masks: folder of images, named as the photographs but for their suffix and as
-        large; what is brighter than half is the object.
+      masks: folder of PNG files, named as the photographs but for their suffix, and as
+        large; what is not black is the object. They go before boxes.
 
     Raises:
       ValueError: if the table cannot be read or a box has no area, or there is no such
@@ -71,18 +73,33 @@ class Annotations:
         """What is known of some photographs, by the names of their files."""
         side = preprocess.size
         boxes = np.full((len(files), self._most, 4), np.nan, np.float32)
-        masks = np.zeros((len(files), side, side), bool)
+        masks: dict[int, np.ndarray] = {}
         for n, file in enumerate(files):
             if file in self._boxes:
                 shape, rows = self._boxes[file]
                 moved = preprocess.boxes(rows, shape)
                 moved = moved[(moved[:, 2:] > moved[:, :2]).all(1)]
                 boxes[n, : len(moved)] = moved
-                for x0, y0, x1, y1 in np.round(moved).astype(int):
-                    masks[n, y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)] = True
             if (path := self._masks.get(_stem(file))) is not None:
                 masks[n] = _mask(path, preprocess)
-        return Annotated(boxes, masks, np.asarray(masks.any((1, 2))))
+        shown = np.array(boxes_to_masks(jnp.asarray(boxes), (side, side)))
+        for n, mask in masks.items():
+            shown[n] = mask
+        return Annotated(boxes, shown, np.asarray(shown.any((1, 2))))
+
+    def check(self, files: Iterable[str]) -> None:
+        """Raise if none of some photographs' names is known.
+
+        Raises:
+          ValueError: if so, with a name of each side.
+        """
+        names = list(files)
+        known = {*self._boxes, *self._masks}
+        if self and not known & {*names, *map(_stem, names)}:
+            raise ValueError(
+                f"`boxes` and `masks` name none of the photographs: they have names "
+                f"such as {min(known)!r}, the photographs such as {names[0]!r}."
+            )
 
 
 def _stem(file: str) -> str:
@@ -131,14 +148,21 @@ def _list_masks(folder: Path) -> Mapping[str, Path]:
     """Mask files by the name of the photograph without its suffix."""
     if not folder.is_dir():
         raise ValueError(f"`masks` {folder} is no folder.")
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = sorted(folder.rglob("*.png"))
+    if not files:
+        raise ValueError(f"`masks` {folder} holds no PNG file.")
     return {_stem(path.relative_to(folder).as_posix()): path for path in files}
 
 
 def _mask(path: Path, preprocess: Preprocess) -> Bool[np.ndarray, "h w"]:
     """A mask as the network sees the photograph."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
-    with Image.open(path) as image:
-        gray = np.asarray(image.convert("L"))
-    return preprocess.pixels(np.stack([gray] * 3, -1))[..., 0] > 127
+    try:
+        with Image.open(path) as image:
+            values = np.asarray(image)
+    except UnidentifiedImageError:
+        raise ValueError(f"`masks`: {path} is no image.") from None
+    shown = values.reshape(*values.shape[:2], -1)[..., :3].any(-1)
+    whole = np.stack([shown.astype(np.uint8) * 255] * 3, -1)
+    return preprocess.pixels(whole)[..., 0] > 127

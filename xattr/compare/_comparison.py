@@ -47,6 +47,13 @@ class Comparison:
         """A metric's hyperparameters under the budget."""
         return dict(getattr(self.metrics[metric], self.budget.name))
 
+    def measures(self, metric: str, tile: int) -> bool:
+        """Whether a metric is computed of a tile under the budget."""
+        row, again = self.metrics.get(metric), self.budget.num_reexplained
+        if row is None or row.kind != "method" or again is None:
+            return True
+        return tile * self.plan.tile_size < again
+
     @cached_property
     def common(self) -> dict[str, Any]:
         """What decides the values of every metric, apart from the records."""

@@ -1,17 +1,21 @@
 """What a comparison costs: evaluations by counting, seconds by its first tile."""
 
+import inspect
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from typing import Any
 
 import jax
 import numpy as np
 
 from xattr.compare._comparison import Comparison
+from xattr.compare._execute import READING
 from xattr.compare._scoring import Scoring
+from xattr.metrics import randomized_layers
 from xattr.program import operations, original
 from xattr.run import Place
 
@@ -87,25 +91,23 @@ def predict_seconds(
     comparison: Comparison,
     times: Times,
     *,
-    tiles_of_methods: Mapping[str, int],
-    tiles_of_metrics: Mapping[str, int],
+    methods: Mapping[str, int],
+    metrics: Mapping[str, Collection[int]],
 ) -> float:
     """Seconds for what is left of a comparison, by what its first tile took.
 
     Args:
       comparison: what is compared.
       times: of a tile.
-      tiles_of_methods: how many are left of each method's run.
-      tiles_of_metrics: how many are left of each metric.
+      methods: how many tiles are left of each method's run.
+      metrics: which tiles are left of each metric.
     """
-    seconds = sum(times.methods.get(m, 0) * k for m, k in tiles_of_methods.items())
-    for name, left in tiles_of_metrics.items():
-        row = comparison.metrics.get(name)
-        again = comparison.budget.num_reexplained
-        if row is not None and row.kind == "method" and again is not None:
-            left = min(left, -(-again // comparison.plan.tile_size) - 1)
+    seconds = sum(times.methods.get(name, 0) * left for name, left in methods.items())
+    for name, tiles in metrics.items():
+        left = sum(comparison.measures(name, tile) for tile in tiles)
         seconds += times.metrics.get(name, 0) * left
-    return seconds
+    reading = set[int]().union(*metrics.values())
+    return seconds + times.metrics.get(READING, 0) * len(reading)
 
 
 class Passes:
@@ -151,8 +153,13 @@ class Passes:
         row = self._comparison.metrics[metric]
         if row.kind == "maps":
             return 0.0
+        settings = _all_settings(row.function, self._comparison.settings(metric))
+        if row.takes == "weights":
+            chosen = {name: settings[name] for name in ("order", "num_stages")}
+            scene = self._scene
+            return 1.0 + len(randomized_layers(scene.model, scene.images, **chosen))
         if row.kind in ("host", "method"):
-            return float(row.evaluations(self._comparison.settings(metric)))
+            return float(row.evaluations(settings))
         return self._count(self._scoring.program(metric, self._scene, self._maps))
 
     def _count(self, function: Callable[[], object]) -> float:
@@ -171,3 +178,11 @@ def count_passes(
         "methods": {name: passes.of_method(name) for name in comparison.methods},
         "metrics": {name: passes.of_metric(name) for name in comparison.metrics},
     }
+
+
+def _all_settings(
+    function: Callable[..., Any], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Hyperparameters, defaults included."""
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name: p.default for p in parameters} | dict(given)

@@ -1,11 +1,12 @@
 """Compute what is missing of a comparison, and write it as it comes."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from xattr.compare._agreement import agreement, disagreement
@@ -26,7 +27,7 @@ AGREEMENT = "agreement"
 
 READING = "reading"
 
-Report = Callable[[Progress], object]
+Report = Callable[[Progress, Mapping[str, Collection[int]]], object]
 Timing = Callable[[str], AbstractContextManager[object]]
 
 
@@ -43,7 +44,7 @@ def score(
     scoring: Scoring | None = None,
     limit: int | None = None,
     num_workers: int = 0,
-    report: Report = lambda progress: None,
+    report: Report = lambda progress, lacking: None,
     timing: Timing = _untimed,
 ) -> Progress:
     """Compute and write what a comparison's scores lack; its maps are all there.
@@ -56,8 +57,8 @@ def score(
       scoring: the metrics' programs; made anew by default.
       limit: most tiles that this call computes; all by default.
       num_workers: processes that decode; 0 for threads.
-      report: called when a tile is kept; it may raise, which ends the call where it can
-        be gone on with.
+      report: called when a tile is kept, with the tiles that each metric lacks; it may
+        raise, which ends the call where it can be gone on with.
       timing: makes a context of a name, in which that metric of a tile is computed, or
         maps are read.
 
@@ -89,7 +90,7 @@ def score(
         tiles = sorted(set().union(*lacking.values()))
         total = len(source)
         progress = Progress(total=total, done=total - _records(tiles, size, total))
-        report(progress)
+        report(progress, lacking)
         loading = load_tiles(
             source,
             tiles[:limit],
@@ -100,17 +101,22 @@ def score(
         )
         began = time.monotonic()
         with closing(loading):
-            for tile in loading:
-                lock.check()
+            while True:
                 with timing(READING):
+                    tile = next(loading, None)
+                    if tile is None:
+                        break
                     kept = {name: maps[name].read(tile.number) for name in maps}
+                lock.check()
                 wanted = [name for name in names if tile.number in lacking[name]]
                 for name, rows in _rows(scoring, tile, kept, wanted, timing):
-                    _keep(stores[name], missing[name], tile.number, rows)
+                    with timing(READING):
+                        _keep(stores[name], missing[name], tile.number, rows)
+                    lacking[name].discard(tile.number)
                 progress.done += len(tile.records)
                 progress.computed += len(tile.records)
                 progress.rate = progress.computed / (time.monotonic() - began)
-                report(progress)
+                report(progress, lacking)
     return progress
 
 
@@ -132,7 +138,10 @@ def _rows(
     )
     index = np.arange(size) + tile.number * size
     scene = scoring.scene(tile.images, index, targets, annotated.boxes, annotated.masks)
-    arrays = {name: _padded(part.arrays[name], size) for name, part in kept.items()}
+    arrays = {
+        name: jnp.asarray(_padded(part.arrays[name], size))
+        for name, part in kept.items()
+    }
     with timing(READING):
         maps: Stack = jax.block_until_ready(stacked(arrays, (side, side)))
     seen = [row["status"] != SKIPPED for row in known]
@@ -169,7 +178,7 @@ def _columns(
     row = comparison.metrics[metric]
     again = comparison.budget.num_reexplained
     first = tile.number * comparison.plan.tile_size
-    valid = np.ones(count, bool)
+    valid = np.full(count, comparison.measures(metric, tile.number))
     if row.kind == "method" and again is not None:
         valid &= np.arange(first, first + count) < again
     if row.annotated:

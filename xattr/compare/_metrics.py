@@ -11,7 +11,6 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from xattr import metrics
 from xattr._types import Predictor
-from xattr.metrics._pic import FRACTIONS
 
 Kind = Literal["maps", "model", "host", "method"]
 Takes = Literal["maps", "masks", "boxes", "model", "method", "weights"]
@@ -24,7 +23,8 @@ class Scene(NamedTuple):
       model: the network.
       images: as the network takes them.
       targets: the explained classes.
-      keys: one per record.
+      keys: one per record, those that its maps were made with.
+      draws: another one, so that what metrics draw is none of what methods drew.
       seed: the key that they come from.
       boxes: where the objects are, NaN where no box is known.
       masks: which pixels show them, empty where that is not known.
@@ -34,6 +34,7 @@ class Scene(NamedTuple):
     images: Float[Array, "n h w c"]
     targets: Int[Array, " n"]
     keys: PRNGKeyArray
+    draws: PRNGKeyArray
     seed: PRNGKeyArray
     boxes: Float[Array, "n m 4"]
     masks: Bool[Array, "n h w"]
@@ -56,7 +57,7 @@ class MetricRow:
       shared: whether the model is evaluated on images that don't depend on the maps.
       annotated: whether it needs to know where the object is.
       evaluations: of the network per map, where they can't be counted: on the host; or
-        how often a method explains again.
+        how often a method explains again. Of all hyperparameters.
       over_data: from the curves of all records to one number, where that is no mean of
         values.
     """
@@ -85,7 +86,7 @@ class MetricRow:
             case "boxes":
                 return self.function(subject, scene.boxes, **settings)
             case "model":
-                own, key = (*model, subject, scene.targets), scene.keys
+                own, key = (*model, subject, scene.targets), scene.draws
             case "method":
                 own, key = (subject, *model, scene.targets), scene.keys
             case "weights":  # the same new weights for all records
@@ -99,7 +100,8 @@ class MetricRow:
         if isinstance(found, metrics.Road):
             return found.value, found.scores
         if isinstance(found, metrics.Randomization):
-            return found.similarity.mean(-1), found.similarity
+            # Of a map that is constant at a stage, nothing can be said there.
+            return jnp.nanmean(found.similarity, -1), found.similarity
         if isinstance(found, metrics.SensitivityN):
             return jnp.nanmean(found.correlations, -1), found.correlations
         if isinstance(found, metrics.Adcc):
@@ -147,11 +149,7 @@ def _magnitude(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _samples(settings: Mapping[str, Any]) -> int:
-    return settings.get("num_samples", 10) + 1
-
-
-def _stages(settings: Mapping[str, Any]) -> int:
-    return (settings.get("num_stages") or 50) + 1
+    return settings["num_samples"] + 1
 
 
 def _twice(settings: Mapping[str, Any]) -> int:
@@ -159,7 +157,13 @@ def _twice(settings: Mapping[str, Any]) -> int:
 
 
 def _revealed(settings: Mapping[str, Any]) -> int:
-    return len(settings.get("fractions", FRACTIONS)) + 2
+    return len(settings["fractions"]) + 2
+
+
+def _median_area(curves: Float[np.ndarray, "n s"]) -> float:
+    """Area under the median curve, whose points are evenly spaced."""
+    median = np.median(curves, axis=0)
+    return float((median[1:] + median[:-1]).mean() / 2)
 
 
 _STEPS = {"num_steps": 16}
@@ -208,14 +212,46 @@ _ROWS = [
         shared=True,
         quick={"num_samples": 16, "sizes": (64, 512, 4096, 16384)},
     ),
-    _row(metrics.infidelity, "model", "lower", shared=True, quick={"num_samples": 128}),
-    _row(_magnitude(metrics.completeness_gap), "model", "lower"),
-    _row(metrics.sic, "model", "higher", kind="host", evaluations=_revealed),
-    _row(metrics.aic, "model", "higher", kind="host", evaluations=_revealed),
+    _row(
+        metrics.infidelity,
+        "model",
+        "lower",
+        shared=True,
+        quick={"num_samples": 128, "normalize": True},
+        paper={"normalize": True},
+    ),
+    _row(
+        _magnitude(metrics.completeness_gap),
+        "model",
+        "lower",
+        summary="By how much the sum of a map misses the score's change from black.",
+    ),
+    _row(
+        metrics.sic,
+        "model",
+        "higher",
+        kind="host",
+        evaluations=_revealed,
+        over_data=_median_area,
+    ),
+    _row(
+        metrics.aic,
+        "model",
+        "higher",
+        kind="host",
+        evaluations=_revealed,
+        over_data=_median_area,
+    ),
     _row(metrics.pointing_game, "masks", "higher"),
     _row(metrics.energy_pointing_game, "masks", "higher"),
     _row(metrics.top_k_intersection, "masks", "higher"),
-    _row(metrics.relevance_mass, "masks", "higher"),
+    _row(
+        metrics.relevance_mass,
+        "masks",
+        "higher",
+        quick={"sign": "absolute"},
+        paper={"sign": "absolute"},
+    ),
     _row(metrics.relevance_rank, "masks", "higher"),
     _row(
         metrics.iou,
@@ -234,7 +270,6 @@ _ROWS = [
         summary="Share of images whose object a box around the map finds.",
         over_data=metrics.max_box_accuracy,
         quick={"thresholds": _THRESHOLDS},
-        paper={"thresholds": tuple(k / 100 for k in range(100))},
     ),
     _row(metrics.gini, "maps", "higher"),
     _row(metrics.entropy, "maps", "lower"),
@@ -267,7 +302,6 @@ _ROWS = [
         "weights",
         "lower",
         quick={"num_stages": 8},
-        evaluations=_stages,
     ),
     _row(
         metrics.parameter_randomization,
@@ -277,7 +311,6 @@ _ROWS = [
         summary="Similarity of the map to that of the model with one layer at random.",
         quick={"num_stages": 8, "order": "independent"},
         paper={"order": "independent"},
-        evaluations=_stages,
     ),
 ]
 

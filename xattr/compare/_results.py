@@ -60,8 +60,8 @@ def estimate(
     and seed, so that two methods' intervals come from the same draws.
 
     Args:
-      values: one per photograph, or a row each for `over_data`; NaN where there is
-        none.
+      values: one per photograph, or a row each for `over_data`; those that are not
+        finite do not count.
       over_data: what is computed of all rows in place of the mean.
       seed: of the draws.
 
@@ -94,7 +94,7 @@ def read_results(comparison: Comparison, place: Place) -> Results:
             values = _column(table[method])
             bent = _rows(table[f"{method}{CURVE}"])
             if bent is not None:
-                curves.setdefault(metric, {})[method] = np.nanmean(bent, 0)
+                curves.setdefault(metric, {})[method] = _nan_mean(bent)
             over = row.over_data
             estimates[method][metric] = estimate(
                 values if over is None or bent is None else bent,
@@ -106,10 +106,7 @@ def read_results(comparison: Comparison, place: Place) -> Results:
     found = _rows(table[AGREEMENT])
     agreement = np.full((count, count), np.nan)
     if found is not None:
-        found = found.reshape(-1, count, count)
-        known = np.isfinite(found)
-        total = np.where(known, found, 0).sum(0)
-        agreement = np.where(known.any(0), total / np.maximum(known.sum(0), 1), np.nan)
+        agreement = _nan_mean(found.reshape(-1, count, count))
     return Results(
         estimates,
         curves,
@@ -144,3 +141,10 @@ def results_csv(comparison: Comparison, results: Results) -> bytes:
             numbers = [f"{v:.6g}" if np.isfinite(v) else "" for v in e[:3]]
             out.writerow([method, metric, row.better, *numbers, e.num])
     return text.getvalue().encode()
+
+
+def _nan_mean(rows: np.ndarray) -> np.ndarray:
+    """The mean of what is finite in each place; NaN where nothing is."""
+    known = np.isfinite(rows)
+    total = np.where(known, rows, 0).sum(0)
+    return np.where(known.any(0), total / np.maximum(known.sum(0), 1), np.nan)

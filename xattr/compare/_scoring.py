@@ -13,6 +13,9 @@ from xattr.compare._explained import Explained
 from xattr.compare._metrics import MetricRow, Scene
 from xattr.run._compiler import chunk_bytes, compiler_options, compiling
 
+# What keys are folded with for metrics; methods fold them with numbers of samples.
+_APART = 2**32 - 2
+
 Stack = Float[Array, "k n h w"]
 
 
@@ -56,8 +59,17 @@ class Scoring:
         seed = jax.random.key(self.comparison.plan.seed)
         keys = jax.vmap(jax.random.fold_in, (None, 0))(seed, jnp.asarray(index))
         images = jnp.asarray(pixels, jnp.float32) / 255
-        places = jnp.asarray(boxes), jnp.asarray(masks)
-        return Scene(self._model, images, jnp.asarray(targets), keys, seed, *places)
+        draws = jax.vmap(jax.random.fold_in, (0, None))(keys, _APART)
+        return Scene(
+            self._model,
+            images,
+            jnp.asarray(targets),
+            keys,
+            draws,
+            seed,
+            jnp.asarray(boxes),
+            jnp.asarray(masks),
+        )
 
     def score(self, metric: str, scene: Scene, maps: Stack) -> Scores:
         """A metric of every method's maps."""
