@@ -23,6 +23,7 @@ def test_compare_writes_tables_figures_and_a_page(compare, photos, tmp_path):
     done = compare("--boxes", boxes)
     assert done.exit_code == 0, done.output
     assert "passes in all" in done.output
+    assert "ms a pass, this takes" in done.output
     assert "in all" in done.output
     out = tmp_path / "out"
     with (out / "results.csv").open() as file:

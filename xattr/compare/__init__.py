@@ -4,7 +4,13 @@ from xattr.compare._agreement import agreement, disagreement
 from xattr.compare._annotations import Annotated, Annotations
 from xattr.compare._budget import BUDGETS, Budget, BudgetName
 from xattr.compare._comparison import Comparison, maps_place, scores_place
-from xattr.compare._cost import Clock, Times, count_passes, predict_seconds
+from xattr.compare._cost import (
+    Clock,
+    Times,
+    count_passes,
+    measure_pace,
+    predict_seconds,
+)
 from xattr.compare._execute import AGREEMENT, READING, open_scores, score
 from xattr.compare._metrics import METRICS, MetricRow, Scene
 from xattr.compare._reduced import reduced
@@ -40,6 +46,7 @@ __all__ = [
     "disagreement",
     "estimate",
     "maps_place",
+    "measure_pace",
     "open_scores",
     "predict_seconds",
     "read_results",

@@ -18,6 +18,7 @@ from xattr.compare._scoring import Scoring
 from xattr.metrics import randomized_layers
 from xattr.program import operations, original
 from xattr.run import Place
+from xattr.run._compiler import compiler_options
 
 _TIMES = "times.json"
 
@@ -108,6 +109,27 @@ def predict_seconds(
         seconds += times.metrics.get(name, 0) * left
     reading = set[int]().union(*metrics.values())
     return seconds + times.metrics.get(READING, 0) * len(reading)
+
+
+def measure_pace(scoring: Scoring) -> float:
+    """Seconds of the network's own evaluation per photograph, in tiles."""
+    plan = scoring.comparison.plan
+    side, count = plan.preprocess.size, plan.tile_size
+    scene = scoring.scene(
+        np.full((count, side, side, 3), 128, np.uint8),
+        np.arange(count),
+        np.zeros(count, np.int32),
+        np.full((count, 1, 4), np.nan, np.float32),
+        np.zeros((count, side, side), bool),
+    )
+    options = compiler_options(scoring.device.platform)
+    evaluate = jax.jit(lambda model, x: model(x), compiler_options=options)
+    seconds = []
+    for _ in range(4):
+        began = time.monotonic()
+        jax.block_until_ready(evaluate(scene.model, scene.images))
+        seconds.append(time.monotonic() - began)
+    return min(seconds) / count
 
 
 class Passes:

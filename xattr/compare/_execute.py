@@ -23,9 +23,8 @@ from xattr.run._manifest import open_settings
 from xattr.run._rows import SKIPPED, schema
 from xattr.run._store import Staged, Store
 
-AGREEMENT = "agreement"
-
-READING = "reading"
+# The scores of no metric; what else a tile takes; what columns of curves end with.
+AGREEMENT, READING, CURVE = "agreement", "reading", "_curve"
 
 Report = Callable[[Progress, Mapping[str, Collection[int]]], object]
 Timing = Callable[[str], AbstractContextManager[object]]
@@ -192,9 +191,6 @@ def _columns(
         if scores.curves is not None:
             columns[f"{method}{CURVE}"] = _listed(scores.curves[k], valid)
     return columns
-
-
-CURVE = "_curve"
 
 
 def _listed(values: np.ndarray, valid: np.ndarray) -> list[Any]:
