@@ -1,17 +1,14 @@
 """A page that compares methods: a table, charts, and where they disagree."""
 
-import functools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from xattr.render._names import plain_name
 from xattr.render._page import Layer
-
-if TYPE_CHECKING:
-    from jinja2 import Template
+from xattr.render._template import template
 
 
 @dataclass(frozen=True)
@@ -216,7 +213,7 @@ def comparison_page(
     by_row = list(zip(*shown, strict=True))
     missing = (view["cell"] for views in by_row for view in views if not view["text"])
     reasons = dict.fromkeys(cell.reason for cell in missing)
-    return _template().render(
+    return template("comparison.html").render(
         head=head,
         columns=[time, *columns],
         rows=list(zip(rows, by_row, strict=True)),
@@ -268,18 +265,3 @@ def _decimals(values: Sequence[float]) -> int:
     """
     middle = statistics.median(map(abs, values)) if values else 0
     return min(max(2 - math.floor(math.log10(middle)), 0), 6) if middle else 2
-
-
-@functools.cache
-def _template() -> "Template":
-    """The comparison's template, every value escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("xattr.render"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("comparison.html")

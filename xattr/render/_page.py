@@ -5,7 +5,6 @@ import functools
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -13,9 +12,7 @@ from jaxtyping import Float, UInt8
 from xattr.render._colormap import color_bar, color_table
 from xattr.render._names import plain_name
 from xattr.render._summary import Summary
-
-if TYPE_CHECKING:
-    from jinja2 import Template
+from xattr.render._template import template
 
 EMBED_SIDE = 288
 
@@ -144,7 +141,7 @@ def page(
       The page: styles, script and pictures inside, all text escaped, and a content
       security policy that lets it fetch nothing.
     """
-    return _template().render(
+    return template("gallery.html").render(
         head=head,
         titles={name: plain_name(name) for name in head.methods},
         share=_share,
@@ -212,18 +209,3 @@ def _filter_tables(*, signed: bool, steps: int = 64) -> dict[str, str]:
         name: " ".join(f"{value:.3g}" for value in column)
         for name, column in columns.items()
     }
-
-
-@functools.cache
-def _template() -> "Template":
-    """The gallery's template, every value escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("xattr.render"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("gallery.html")
