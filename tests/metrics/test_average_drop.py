@@ -69,6 +69,33 @@ def test_a_map_that_hides_nothing_and_one_that_hides_all():
     assert [float(m(model, x, good, **white)[0]) for m in METRICS] == [0, 1, 1]
 
 
+def test_of_the_positive_part_what_speaks_against_the_class_is_hidden_in_full():
+    def model(x):
+        return x.sum((1, 2, 3))[:, None]
+
+    x, maps = jnp.array([[[[1.0], [2.0], [1.0]]]]), jnp.array([[[-3.0, 0.0, 1.0]]])
+    options: Any = {"score": xattr.logit}
+    signed = average_drop(model, x, maps, **options)
+    # The masks are 0, 3/4, 1 and 0, 0, 1: of 4 remain 2.5 and 1.
+    np.testing.assert_allclose(signed, [1.5 / 4])
+    positive = average_drop(model, x, maps, sign="positive", **options)
+    np.testing.assert_allclose(positive, [3 / 4])
+    options["sign"] = "positive"
+    for metric in METRICS:
+        same = metric(model, x, jnp.maximum(maps, 0), **options)
+        np.testing.assert_array_equal(metric(model, x, maps, **options), same)
+    hidden = average_drop(model, x, -jnp.abs(maps) - 1, **options)
+    assert hidden.tolist() == [1]
+
+
+def test_another_sign_is_refused(case):
+    model, images, maps, _ = case
+    wrong: Any = "negative"
+    for metric in METRICS:
+        with pytest.raises(ValueError, match=r'`sign`=.negative.*sign="positive"'):
+            metric(model, images, maps, sign=wrong)
+
+
 def test_nothing_to_lose_and_nothing_to_win():
     def model(x):
         return x.sum((1, 2, 3))[:, None]

@@ -10,7 +10,7 @@ from xattr._compile import compiled
 from xattr._keys import per_image
 from xattr._scores import probability
 from xattr._types import Images, Keys, Method, Predictor, Score
-from xattr.metrics._masked import clean_and_masked, masked, unit_masks
+from xattr.metrics._masked import clean_and_seen, masked, share_lost, unit_masks
 from xattr.metrics._parameter_randomization import clean_targets
 from xattr.paths._baselines import Baseline
 
@@ -125,9 +125,7 @@ def _combined(
     chunk_size: int | None,
 ) -> Adcc:
     masks = unit_masks(maps, images)
-    clean, left, _ = clean_and_masked(model, images, seen, targets, score, chunk_size)
-    lost = jnp.maximum(clean - left, 0)
-    drop = jnp.where(clean == 0, 0, lost / jnp.where(clean == 0, 1, clean))
+    drop = share_lost(*clean_and_seen(model, images, seen, targets, score, chunk_size))
     coherency = (1 + _correlation(masks, unit_masks(again, images))) / 2
     complexity = masks.mean((1, 2))
     value = 3 / (1 / coherency + 1 / (1 - complexity) + 1 / (1 - drop))

@@ -6,7 +6,13 @@ from jaxtyping import Array, Float, PyTree
 from xattr._compile import compiled
 from xattr._scores import probability
 from xattr._types import Images, Keys, Predictor, Score
-from xattr.metrics._masked import clean_and_masked, masked, unit_masks
+from xattr.metrics._masked import (
+    Sign,
+    clean_and_seen,
+    masked,
+    share_lost,
+    unit_masks,
+)
 from xattr.paths._baselines import Baseline
 
 
@@ -18,6 +24,7 @@ def average_drop(
     targets: PyTree = None,
     *,
     mute: float = 0.0,
+    sign: Sign = "signed",
     baseline: Baseline = 0.0,
     relative: bool = True,
     score: Score = probability,
@@ -39,6 +46,8 @@ def average_drop(
       targets: what `score` selects; when None, the classes predicted on the images.
       mute: share of the pixels that is hidden in full, those of the smallest values;
         0.5 is the protocol of Score-CAM.
+      sign: what is scaled: all of the map, whose most negative value then hides in
+        full, or what is `positive`, as CAMs are made, so that 0 does.
       baseline: $b$, what stands where the map hides the image, in the units of the
         images: a number, a color, or images that broadcast to `images`.
       relative: whether the drop is a share of $p$, as published; False for the drop
@@ -53,8 +62,9 @@ def average_drop(
       $p$ is 0; not a number where the map holds one that is none.
 
     Raises:
-      ValueError: if `mute` is not in [0, 1), the maps are not one number for each pixel
-        of the images, or the baseline does not broadcast to them.
+      ValueError: if `mute` is not in [0, 1), `sign` is neither of the two, the maps are
+        not one number for each pixel of the images, or the baseline does not
+        broadcast to them.
 
     Example:
       >>> import jax.numpy as jnp, xattr
@@ -76,13 +86,12 @@ def average_drop(
       All of them mask normalized images, where 0 is the mean color of the training
       data: for a model that takes RGB, `baseline=` that color is the same.
 
-      A map of ones but for one pixel loses nearly nothing: see `average_gain`.
+      A map of ones but for one pixel loses nearly nothing: see `average_gain`. So
+      does a signed map whose values scatter about 0, half hidden everywhere, against
+      which `sign="positive"` helps.
     """
     del key
-    masks = unit_masks(maps, images, mute)
+    masks = unit_masks(maps, images, mute, sign)
     seen = masked(images, masks, baseline)
-    clean, left, _ = clean_and_masked(model, images, seen, targets, score, chunk_size)
-    lost = jnp.maximum(clean - left, 0)
-    if not relative:
-        return lost
-    return jnp.where(clean == 0, 0, lost / jnp.where(clean == 0, 1, clean))
+    clean, left = clean_and_seen(model, images, seen, targets, score, chunk_size)
+    return share_lost(clean, left) if relative else jnp.maximum(clean - left, 0)

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float, PyTree
 from xattr._compile import compiled
 from xattr._scores import probability
 from xattr._types import Images, Keys, Predictor, Score
-from xattr.metrics._masked import clean_and_masked, masked, unit_masks
+from xattr.metrics._masked import Sign, clean_and_seen, masked, unit_masks
 from xattr.paths._baselines import Baseline
 
 
@@ -18,6 +18,7 @@ def average_gain(
     targets: PyTree = None,
     *,
     mute: float = 0.0,
+    sign: Sign = "signed",
     baseline: Baseline = 0.0,
     score: Score = probability,
     chunk_size: int | None = None,
@@ -38,6 +39,8 @@ def average_gain(
       targets: what `score` selects; when None, the classes predicted on the images.
       mute: share of the pixels that is hidden in full, those of the smallest values;
         0.5 is the protocol of Score-CAM.
+      sign: what is scaled: all of the map, whose most negative value then hides in
+        full, or what is `positive`, as CAMs are made, so that 0 does.
       baseline: $b$, what stands where the map hides the image, in the units of the
         images: a number, a color, or images that broadcast to `images`.
       score: scalar that is watched; the published one is a probability.
@@ -50,8 +53,9 @@ def average_gain(
       the map holds one that is none.
 
     Raises:
-      ValueError: if `mute` is not in [0, 1), the maps are not one number for each pixel
-        of the images, or the baseline does not broadcast to them.
+      ValueError: if `mute` is not in [0, 1), `sign` is neither of the two, the maps are
+        not one number for each pixel of the images, or the baseline does not
+        broadcast to them.
 
     Example:
       >>> import jax.numpy as jnp, xattr
@@ -70,8 +74,8 @@ def average_gain(
       to nothing. Masks as for `average_drop`.
     """
     del key
-    masks = unit_masks(maps, images, mute)
+    masks = unit_masks(maps, images, mute, sign)
     seen = masked(images, masks, baseline)
-    clean, left, _ = clean_and_masked(model, images, seen, targets, score, chunk_size)
+    clean, left = clean_and_seen(model, images, seen, targets, score, chunk_size)
     won, lacked = jnp.maximum(left - clean, 0), 1 - clean
     return jnp.where(lacked == 0, 0, won / jnp.where(lacked == 0, 1, lacked))
