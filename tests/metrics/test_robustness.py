@@ -20,7 +20,8 @@ TARGETS = [1, 3]
 
 def drawn(key, num, sample):
     """Noise that is drawn for an image with this key."""
-    own = jax.vmap(lambda s: jax.random.fold_in(key, s))(jnp.arange(num))
+    apart = jax.random.fold_in(key, 2**32 - 1)
+    own = jax.vmap(lambda s: jax.random.fold_in(apart, s))(jnp.arange(num))
     return np.asarray(jax.vmap(lambda k: sample(k, networks.SHAPE))(own))
 
 

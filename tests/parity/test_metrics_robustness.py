@@ -9,6 +9,7 @@ import xattr
 from xattr._keys import per_image
 from xattr._noise import fold
 from xattr.metrics import average_sensitivity, local_lipschitz, max_sensitivity
+from xattr.metrics._parameter_randomization import APART
 from xattr.metrics._perturbed_maps import gaussian, uniform
 
 pytestmark = pytest.mark.parity
@@ -66,6 +67,7 @@ def first(array):
 def noise(draw, scale):
     """The noise that is drawn for each image, `s n c h w`."""
     keys = per_image(jax.random.key(0), len(IMAGES))
+    keys = fold(keys, jnp.full(len(IMAGES), APART, jnp.uint32))
     images = jnp.asarray(IMAGES)
     by = jnp.asarray(scale, jnp.float32)
     drawn = [

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PyTree
 from xattr._keys import per_image
 from xattr._noise import fold
 from xattr._types import Images, Keys, Method, Predictor
-from xattr.metrics._parameter_randomization import clean_targets
+from xattr.metrics._parameter_randomization import APART, clean_targets
 
 # Noise of each image from a key, in the units of the images.
 Draw = Callable[[Images, Keys, Float[Array, ""]], Images]
@@ -47,9 +47,11 @@ def over_samples(
     targets = clean_targets(model, images, targets)
     maps = method(model, images, targets, key=keys)
     by = jnp.asarray(scale, jnp.float32)
+    # Apart from what the method draws with these keys folded by its own samples.
+    apart = fold(keys, jnp.full(images.shape[0], APART, jnp.uint32))
     found = []
     for sample in range(num_samples):
-        own = fold(keys, jnp.full(images.shape[0], sample))
+        own = fold(apart, jnp.full(images.shape[0], sample))
         noise = draw(images, own, by)
         changed = method(model, images + noise, targets, key=keys)
         found.append(measure(maps, changed, noise))
