@@ -105,6 +105,13 @@ def test_stages_are_thinned_and_checked():
         randomization_chart(layers, {})
 
 
+def test_a_stage_without_a_value_is_a_gap():
+    found = {"deconvnet": [1, np.nan, 0.5], "lime": [np.nan] * 3}
+    axis = randomization_chart(["c", "b", "a"], found).axes[0]
+    assert legend(axis) == ["Deconvnet  0.750", "Not finite, not drawn: LIME"]
+    np.testing.assert_array_equal(axis.lines[0].get_ydata(), found["deconvnet"])
+
+
 def test_seriation_puts_groups_together_again():
     groups = np.array([0, 1, 2, 0, 1, 2, 0, 1, 2, 0])
     similarity = (groups[:, None] == groups).astype(float)

@@ -104,7 +104,8 @@ def randomization_chart(
       measure: what the vertical axis shows.
 
     Returns:
-      The figure; the legend gives the mean over the stages, least changed first.
+      The figure; the legend gives the mean over the stages, least changed first. A
+      stage without a value, of a map that is constant there, is a gap.
 
     Raises:
       ValueError: if there is no method or a method's stages are not the layers.
@@ -126,7 +127,7 @@ def randomization_chart(
             )
     stages = np.arange(len(layers))
     curves = {name: (stages, values) for name, values in similarity.items()}
-    means = {name: float(np.mean(values)) for name, values in similarity.items()}
+    means = {name: _mean(values) for name, values in similarity.items()}
     ranked = _ranked(means, -1, controls)
     width = min(max(8.5, 4.5 + 0.3 * len(layers)), 14)
     chart = Figure(figsize=(width, 5), layout="constrained", dpi=120)
@@ -162,6 +163,13 @@ def _area(name: str, fractions: Any, scores: Any) -> float:
             "scores; one score for each fraction is needed."
         )
     return float(np.trapezoid(np.asarray(scores, float), np.asarray(fractions, float)))
+
+
+def _mean(values: Any) -> float:
+    """The mean of what is finite; NaN if nothing is."""
+    known = np.asarray(values, float)
+    known = known[np.isfinite(known)]
+    return float(known.mean()) if known.size else float("nan")
 
 
 def _ranked(

@@ -5,6 +5,7 @@ _NAMES = {
     "hires_cam": "HiResCAM",
     "layer_cam": "LayerCAM",
     "eigen_cam": "Eigen-CAM",
+    "full_grad": "FullGrad",
 }
 _WORDS = {
     "cam": "CAM",
@@ -17,6 +18,9 @@ _WORDS = {
     "rise": "RISE",
     "lime": "LIME",
     "shap": "SHAP",
+    "hsic": "HSIC",
+    "deeplift": "DeepLIFT",
+    "deepshap": "DeepSHAP",
     "finer": "FINER",
     "x": "×",
 }
