@@ -58,6 +58,21 @@ def test_compare_goes_on_and_refuses_another_budget(compare, tmp_path):
     assert "16 there" in done.output
 
 
+def test_a_report_that_cannot_be_written_is_said(compare, tmp_path, monkeypatch):
+    from xattr.cli import _compared
+
+    def full(*_args):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_compared, "write_whole", full)
+        done = compare()
+    assert done.exit_code == 3
+    assert "Writing the report to" in done.output
+    assert "No space left on device" in done.output
+    assert compare().exit_code == 0
+
+
 def test_compare_counts_and_ends(compare, tmp_path):
     done = compare("--only-cost")
     assert done.exit_code == 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from xattr.cli._choices import for_command_line
 from xattr.cli._console import Bar, fail, say, show_table
-from xattr.cli._executing import Note, duration, watched
+from xattr.cli._executing import BROKEN, Note, duration, watched
 from xattr.cli._interruption import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -59,7 +59,12 @@ def run_comparison(
         if outcome.code == INTERRUPTED:
             say("The same call goes on where this one ended.", error=True)
         return outcome.code
-    return report_comparison(comparison, source, out, work.times, passes)
+    try:
+        return report_comparison(comparison, source, out, work.times, passes)
+    except OSError as error:
+        why = error.strerror or error
+        say(f"Error: Writing the report to {out} failed ({why}).", error=True)
+        return BROKEN
 
 
 def _show_passes(
