@@ -102,6 +102,7 @@ _NAMES = {
 _PACKAGES = (
     "compare",
     "data",
+    "graph",
     "images",
     "metrics",
     "models",
@@ -131,6 +132,7 @@ if TYPE_CHECKING:
     from xattr import (
         compare,
         data,
+        graph,
         images,
         metrics,
         models,
