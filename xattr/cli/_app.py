@@ -6,6 +6,7 @@ from xattr.cli._bench import bench
 from xattr.cli._compare import compare
 from xattr.cli._explain import explain
 from xattr.cli._export import export
+from xattr.cli._graph import app as graph
 from xattr.cli._methods import methods
 from xattr.cli._metrics import metrics
 from xattr.cli._models import models
@@ -30,6 +31,7 @@ app.command()(sites)
 app.command()(models)
 app.command()(bench)
 app.command()(export)
+app.add_typer(graph, name="graph")
 app.add_typer(run, name="run")
 
 

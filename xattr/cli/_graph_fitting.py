@@ -1,0 +1,181 @@
+"""Learning an explanatory graph, so that a break costs no more than what is begun."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xattr.cli._console import Bar, progress_bar, say
+from xattr.cli._executing import BROKEN, SKIPPED
+from xattr.cli._graph_folder import (
+    GRAPH,
+    GraphFolder,
+    Photographs,
+    described,
+    preprocess_for,
+)
+from xattr.cli._interruption import INTERRUPTED, interruptible
+
+if TYPE_CHECKING:
+    from xattr.cli._subject import Subject
+    from xattr.graph import Fitted
+
+LEAST = 10
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `graph fit` was asked for; the attributes are its options."""
+
+    data: tuple[str, ...]
+    negatives: tuple[str, ...]
+    model: str
+    weights: Path | None
+    size: int | None
+    sites: tuple[str, ...] | None
+    iterations: int
+    parents: int
+    tau: float
+    cut: bool
+    batch_size: int
+    seed: int
+
+
+def fit_graph(request: Request, out: Path) -> int:
+    """Compute what the folder lacks; the exit code.
+
+    Raises:
+      ValueError: if the request is wrong; nothing is written then.
+    """
+    import jax.numpy as jnp
+
+    from xattr.cli._subject import find_subject
+    from xattr.graph import default_sites
+
+    subject = find_subject(request.model, request.weights, request.size)
+    preprocess = preprocess_for(subject, request.cut)
+    one = jnp.zeros((1, *preprocess.shape))
+    sites = request.sites or default_sites(subject.model, one)
+    _check_sites(subject, one, sites)
+    photographs = Photographs(request.data, preprocess, request.batch_size, out)
+    others = Photographs(request.negatives, subject.preprocess, request.batch_size, out)
+    if len(photographs) < LEAST:
+        raise ValueError(
+            f"`--data` holds {len(photographs)} photographs; a graph needs at least "
+            f"{LEAST} of one category, better some hundred."
+        )
+    folder = GraphFolder(out)
+    folder.begin(
+        {
+            "model": subject.name,
+            "weights": subject.weights,
+            "weights_file": None if request.weights is None else str(request.weights),
+            "size": request.size,
+            "preprocess": described(preprocess),
+            "sites": list(sites),
+            "data": [str(Path(place).absolute()) for place in request.data],
+            "photographs": len(photographs),
+            "negatives": len(others),
+            "iterations": request.iterations,
+            "parents": request.parents,
+            "tau": request.tau,
+            "seed": request.seed,
+        }
+    )
+    work = _Work(request, subject, tuple(sites), folder, photographs, others)
+    try:
+        with interruptible() as interruption:
+            work.run(interruption.check)
+    except KeyboardInterrupt:
+        say("Interrupted. The same call goes on where this one ended.", error=True)
+        return INTERRUPTED
+    except OSError as error:
+        say(f"Error: Writing to {out} failed ({error.strerror or error}).", error=True)
+        return BROKEN
+    for name, reason in (*photographs.skipped, *others.skipped):
+        say(f"Skipped: {name}: {reason}", error=True)
+    say(f"Graph: {out / GRAPH}")
+    return SKIPPED if photographs.skipped or others.skipped else 0
+
+
+def _check_sites(subject: "Subject", one: Any, sites: Any) -> None:
+    """Refuse sites that don't go together, before anything is written."""
+    import jax
+
+    from xattr.graph._grids import read_grids
+
+    jax.eval_shape(lambda x: read_grids(subject.model, x, tuple(sites)), one)
+
+
+@dataclass
+class _Work:
+    """What `graph fit` does, step by step; what a folder has is not done again."""
+
+    request: Request
+    subject: "Subject"
+    sites: tuple[str, ...]
+    folder: GraphFolder
+    photographs: Photographs
+    others: Photographs
+
+    def run(self, check: Callable[[], None]) -> None:
+        """Everything that is not there."""
+        import jax
+
+        from xattr.graph import Constants, extract, fit, save, unit_std, with_stds
+
+        model, sites, folder = self.subject.model, self.sites, self.folder
+        stds = folder.stds(sites)
+        if stds is None:
+            with progress_bar("negatives: ", "reading") as bar:
+                stds = unit_std(model, _watched(self.others, bar, check), sites)
+            folder.keep_stds(stds)
+        features = folder.features(sites)
+        if features is None:
+            with progress_bar("photographs: ", "reading") as bar:
+                batches = _watched(self.photographs, bar, check)
+                features = extract(model, batches, sites, stds)
+            count = len(self.photographs.names)
+            if count < LEAST:
+                raise OSError(f"only {count} photographs could be read")
+            folder.keep_features(features)
+        known = {
+            name: fitted
+            for number, name in enumerate(sites)
+            if (fitted := folder.fitted(number)) is not None
+        }
+        with progress_bar("layers: ", "learning", unit="layers") as bar:
+            bar.show(len(known), len(sites))
+
+            def report(name: str, fitted: "Fitted") -> None:
+                folder.keep_fitted(sites.index(name), fitted)
+                bar.show(sites.index(name) + 1, len(sites))
+                check()
+
+            check()
+            found = fit(
+                features,
+                num_iterations=self.request.iterations,
+                constants=Constants(
+                    num_parents=self.request.parents, tau=self.request.tau
+                ),
+                key=jax.random.key(self.request.seed),
+                known=known,
+                report=report,
+            )
+        if not (folder.path / GRAPH).exists():
+            graph = with_stds(found.graph, stds)
+            save(graph, folder.path / GRAPH, about=folder.settings())
+
+
+def _watched(
+    photographs: Photographs, bar: Bar, check: Callable[[], None]
+) -> Iterator[np.ndarray]:
+    """Batches for the network, told on a bar."""
+    for batch in photographs.batches():
+        check()
+        yield batch.astype(np.float32) / 255
+        done = len(photographs.names) + len(photographs.skipped)
+        bar.show(done, len(photographs))
