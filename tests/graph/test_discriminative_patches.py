@@ -18,7 +18,7 @@ from xattr.graph._k_means import k_means
 from xattr.graph._linear_svm import linear_svm
 
 
-@pytest.mark.parametrize("cost", [0.1, 3.0])
+@pytest.mark.parametrize("cost", [pytest.param(0.1, marks=pytest.mark.slow), 3.0])
 def test_the_margin_is_the_widest(cost):
     rng = np.random.default_rng(0)
     positive = rng.normal(0.5, 1, (6, 5)).astype(np.float32)
@@ -145,6 +145,7 @@ def test_patches_of_several_cells():
     np.testing.assert_allclose(placement.scores, [[(9 + 16) / 5 - 1]], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_two_by_two_patches_are_learnt():
     positive, negative, cells = planted(2)
     patches = fit_discriminative_patches(

@@ -110,6 +110,7 @@ def test_tokens_that_are_no_patches_are_left():
     assert ablated(tokens).tolist() == [[3.0, 0.0, 0.0, 8.0, 0.0]]
 
 
+@pytest.mark.slow
 def test_axes_of_a_transformers_tokens_are_read():
     model, images = transformers.tiny_vit(), transformers.images(2)
     units = jnp.ones((2, 2, 2, 8), bool)

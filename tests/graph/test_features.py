@@ -142,6 +142,7 @@ def test_any_order_of_axes_becomes_rows_columns_channels(layout):
     np.testing.assert_allclose(mass(found), mass(expected), atol=1e-2)
 
 
+@pytest.mark.slow
 def test_tokens_are_the_grid_of_their_patches():
     model, x = tiny_vit(), transformers.images(6)
     site = transformers.SITE
