@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from xattr.graph._constants import Constants
 from xattr.graph._graph import Features, Graph, Layer, Placement, Site
 from xattr.graph._layer import Fitted, fit_layer, place
-from xattr.graph._sweep import Above
+from xattr.graph._sweep import above_next
 
 
 class Fit(NamedTuple):
@@ -91,7 +91,7 @@ def fit(
         if found is None:
             found = fit_layer(
                 features[site.name],
-                _above(sites, layers, placements),
+                above_next(sites, layers, placements),
                 nodes_per_channel=site.nodes_per_channel,
                 num_iterations=num_iterations,
                 constants=constants,
@@ -130,7 +130,7 @@ def infer(graph: Graph, features: Mapping[str, Features]) -> tuple[Placement, ..
                 f"`features`[{site.name!r}] has maps of {own.levels.shape[1:]}; the "
                 f"graph was learnt from {shape}."
             )
-        above = _above(graph.sites, graph.layers, placements)
+        above = above_next(graph.sites, graph.layers, placements)
         placements.append(place(layer, own, above, constants=graph.constants))
     return tuple(placements)
 
@@ -140,19 +140,6 @@ def with_stds(
 ) -> Graph:
     """The graph, with the units of its features."""
     return replace(graph, stds=tuple(np.asarray(stds[s.name]) for s in graph.sites))
-
-
-def _above(
-    sites: tuple[Site, ...],
-    layers: tuple[Layer, ...] | list[Layer],
-    placements: list[Placement],
-) -> Above | None:
-    """The layer above the next one."""
-    if not placements:
-        return None
-    number = len(placements) - 1
-    site = sites[number]
-    return Above(layers[number], placements[number], site.height, site.width)
 
 
 def _sites(

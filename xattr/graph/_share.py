@@ -9,7 +9,14 @@ from jaxtyping import Array, Float
 from xattr.graph._constants import Constants
 from xattr.graph._expectation import at_cells
 from xattr.graph._graph import Features, Graph, Layer, Placement
-from xattr.graph._sweep import Above, expected, mass_of, ratio_of, side_of
+from xattr.graph._sweep import (
+    Above,
+    above_next,
+    expected,
+    mass_of,
+    ratio_of,
+    side_of,
+)
 
 
 def explained_shares(
@@ -36,15 +43,7 @@ def explained_shares(
     """
     found = []
     for number, (site, layer) in enumerate(zip(graph.sites, graph.layers, strict=True)):
-        above = None
-        if number:
-            upper = graph.sites[number - 1]
-            above = Above(
-                graph.layers[number - 1],
-                placements[number - 1],
-                upper.height,
-                upper.width,
-            )
+        above = above_next(graph.sites, graph.layers, placements[:number])
         found.append(
             _shares(layer, features[site.name], above, constants=graph.constants)
         )

@@ -1,6 +1,6 @@
 """All images once: what the nodes of a layer explain, and where they are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import sqrt
@@ -13,7 +13,7 @@ from xattr.graph._agreement import Prior, guided, unguided
 from xattr.graph._constants import Candidates, Compat
 from xattr.graph._everywhere import explain_everywhere
 from xattr.graph._expectation import Explained, density, explain
-from xattr.graph._graph import Features, Layer, Placement
+from xattr.graph._graph import Features, Layer, Placement, Site
 
 
 @partial(
@@ -36,6 +36,17 @@ class Above:
     placement: Placement
     height: int
     width: int
+
+
+def above_next(
+    sites: Sequence[Site], layers: Sequence[Layer], placements: Sequence[Placement]
+) -> Above | None:
+    """What guides the layer after those that are placed; None for the top layer."""
+    if not placements:
+        return None
+    number = len(placements) - 1
+    site = sites[number]
+    return Above(layers[number], placements[number], site.height, site.width)
 
 
 def side_of(features: Features) -> float:
