@@ -122,6 +122,14 @@ def test_too_few_photographs_are_refused(fit, photos, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_too_few_that_can_be_read_are_said(fit, birds):
+    for number in range(4):
+        (birds / f"{number:02}.png").write_text("no picture")
+    done = fit()
+    assert done.exit_code == 2
+    assert "8 of 12 photographs could be read" in done.output
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [

@@ -64,7 +64,8 @@ def fit(
     statistics, the features, each layer.
 
     Exit code: 0 if all went well, 1 if a photograph was skipped, 2 if the call was
-    wrong (nothing is written), 3 if the disk is full, 130 if interrupted.
+    wrong (nothing is written) or too few photographs could be read, 3 if reading or
+    writing failed, 130 if interrupted.
     """
     from xattr.cli._graph_fitting import Request, fit_graph
 

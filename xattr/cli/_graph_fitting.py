@@ -17,6 +17,7 @@ from xattr.cli._graph_folder import (
     preprocess_for,
 )
 from xattr.cli._interruption import INTERRUPTED, interruptible
+from xattr.cli._photographs import describe_source
 
 if TYPE_CHECKING:
     from xattr.cli._subject import Subject
@@ -75,7 +76,7 @@ def fit_graph(request: Request, out: Path) -> int:
             "size": request.size,
             "preprocess": described(preprocess),
             "sites": list(sites),
-            "data": [str(Path(place).absolute()) for place in request.data],
+            "data": describe_source(request.data, None)["source"]["places"],
             "photographs": len(photographs),
             "negatives": len(others),
             "iterations": request.iterations,
@@ -92,7 +93,8 @@ def fit_graph(request: Request, out: Path) -> int:
         say("Interrupted. The same call goes on where this one ended.", error=True)
         return INTERRUPTED
     except OSError as error:
-        say(f"Error: Writing to {out} failed ({error.strerror or error}).", error=True)
+        why = error.strerror or error
+        say(f"Error: Reading, or writing to {out}, failed ({why}).", error=True)
         return BROKEN
     for name, reason in (*photographs.skipped, *others.skipped):
         say(f"Skipped: {name}: {reason}", error=True)
@@ -139,7 +141,10 @@ class _Work:
                 features = extract(model, batches, sites, stds)
             count = len(self.photographs.names)
             if count < LEAST:
-                raise OSError(f"only {count} photographs could be read")
+                raise ValueError(
+                    f"`--data`: {count} of {len(self.photographs)} photographs could "
+                    f"be read; a graph needs at least {LEAST}."
+                )
             folder.keep_features(features)
         known = {
             name: fitted
