@@ -98,7 +98,7 @@ def test_every_intermediate_of_the_expectation_is_numpy_s(case, first, compat):
             close(prior.agreement, wanted.agreement[i])
             at = density(prior, jnp.asarray(case["scales"]), SIDE, CHANNELS, 0.1)
             radii = at.windows.radii.reshape(-1)
-            corners = at.windows.corners.reshape(-1, 2) - radii[:, None]
+            corners = at.windows.middles.reshape(-1, 2) - radii[:, None]
             np.testing.assert_array_equal(radii, wanted.radii)
             np.testing.assert_array_equal(corners, wanted.corners[i])
             close(at.own.reshape(-1, 6, 6), wanted.prior[i])

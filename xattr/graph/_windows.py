@@ -15,22 +15,22 @@ class Windows(NamedTuple):
     """Square grids of candidates, `BINS` by `BINS`, one for each node.
 
     Attributes:
-      corners: the middle cell of each window, rounded (row, column).
+      middles: the cell in the middle of each window (row, column).
       radii: from there to the window's border, in cells.
     """
 
-    corners: Float[Array, "d n 2"]
+    middles: Float[Array, "d n 2"]
     radii: Int[Array, "d n"]
 
     @property
     def units(self) -> Float[Array, "d n"]:
         """Distance between neighbouring candidates."""
-        return 2 * self.radii.astype(self.corners.dtype) / BINS
+        return 2 * self.radii.astype(self.middles.dtype) / BINS
 
     def offsets(self) -> Float[Array, "d n b"]:
         """Where candidates are from the window's middle, along either axis."""
         middle = jnp.arange(BINS) - (BINS - 1) / 2
-        steps = middle.astype(self.corners.dtype)
+        steps = middle.astype(self.middles.dtype)
         return steps[None, None] * self.units[..., None]
 
 
@@ -53,7 +53,7 @@ def spread(
 ) -> Float[Array, "d n b b"]:
     """Activation near each candidate: of the window's cells, weighted by nearness."""
     most = largest_radius(side)
-    seen = _cut(mass, found.corners.astype(int), most)
+    seen = _cut(mass, found.middles.astype(int), most)
     d, n = found.radii.shape
 
     def of_radius(radius: int) -> Float[Array, "d n c"]:
@@ -77,14 +77,14 @@ def spread(
 
 
 def _cut(
-    mass: Float[Array, "d h w"], corners: Int[Array, "d n 2"], radius: int
+    mass: Float[Array, "d h w"], middles: Int[Array, "d n 2"], radius: int
 ) -> Float[Array, "d n s s"]:
     """What windows show; zero beyond the map."""
     size = 2 * radius + 1
     padded = jnp.pad(mass, ((0, 0), (size, size), (size, size)))
     # Windows that are wholly beyond the map see zeros wherever they are.
     ends = jnp.array(mass.shape[1:])[None, None] + size
-    first = jnp.clip(corners - radius + size, 0, ends)
+    first = jnp.clip(middles - radius + size, 0, ends)
 
     def window(plane: Float[Array, "h w"], start: Int[Array, " 2"]):
         return jax.lax.dynamic_slice(plane, (start[0], start[1]), (size, size))
