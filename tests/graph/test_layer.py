@@ -268,3 +268,14 @@ def test_the_likelihood_does_not_fall_with_the_exact_steps(guided_by):
     rises = np.diff(curve)
     assert (rises >= -1e-6 * np.abs(curve[0])).all()
     assert rises[0] > 1e-4 * np.abs(curve[0])
+
+
+def test_where_all_densities_vanish_nothing_is_explained():
+    means = jnp.array([[3.0, 3.0], [9.0, 9.0]])
+    prior = unguided(means, SIDE)._replace(agreement=jnp.zeros(2))
+    at = density(prior, jnp.ones(2), SIDE, 1, 0.1)
+    mass = jnp.zeros((1, SIDE, SIDE)).at[0, 3, 3].set(1.0)
+    found = explain(mass, prior, at, SIDE)
+    assert found.weight.tolist() == [0, 0]
+    assert found.pull.tolist() == [[0, 0], [0, 0]]
+    assert np.isfinite(found.positions).all()

@@ -3,6 +3,7 @@
 from math import pi, sqrt
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -132,7 +133,8 @@ def explain(
     evidence = spread(mass, found, side)
     whole = at.all + at.none
     explained = at.own * evidence
-    shared = explained / whole
+    # Where all densities are too small to be numbers, nothing is explained.
+    shared = explained / jnp.where(whole > 0, whole, 1)
     offsets = found.offsets()
     from_center = [
         found.middles[..., k, None]
@@ -171,7 +173,7 @@ def log_likelihood(
     r"""$\sum_x F(x) \log(\sum_V P(x | V) + \tau)$ over the units of a map."""
     rows, columns = at_cells(mass, prior)
     whole = jnp.einsum("dnh,dnw->dhw", rows, columns) + none
-    return (mass * jnp.log(whole)).sum()
+    return jax.scipy.special.xlogy(mass, whole).sum()
 
 
 def at_cells(
