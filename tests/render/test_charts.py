@@ -185,6 +185,15 @@ def bold(chart) -> list[str]:
     return [text.get_text() for text in texts if text.get_fontweight() == "bold"]
 
 
+@pytest.mark.parametrize("times", [[0.01], [1e-6, 1e-6], [0.01, np.nextafter(0.01, 1)]])
+def test_equal_times_get_an_axis_around_them(times):
+    chart = sample(len(times), seconds_per_image=times)
+    chart.draw_without_rendering()
+    low, high = chart.axes[0].get_xlim()
+    assert low < min(times) / 1.9
+    assert high > max(times) * 1.9
+
+
 def test_every_method_is_labeled_and_the_front_is_bold():
     chart = sample(4)
     axis = chart.axes[0]
