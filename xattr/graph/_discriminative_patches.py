@@ -12,11 +12,17 @@ from xattr._checks import check_count, check_positive
 from xattr.graph._graph import Features, Placement
 from xattr.graph._k_means import Clusters, k_means
 from xattr.graph._linear_svm import Hyperplane, linear_svm
+from xattr.graph._patch_firings import (
+    FIRES,
+    check_size,
+    draw_patches,
+    fire,
+    patches_at,
+)
 
 # Of the authors' code: how many patches of a cluster, and then firings of its detector,
-# there must be, and how many count; and the score above which it fires.
+# there must be, and how many count.
 _LEAST, _MOST = 3, 10
-_FIRES = -1.0
 
 
 class DiscriminativePatches(NamedTuple):
@@ -125,9 +131,11 @@ def fit_discriminative_patches(
     keys = jax.random.split(key, 6)
     halves = _halves(positive, keys[0])
     others = _halves(negative, keys[1])
-    patches = _drawn(positive, halves[0], num_patches, "num_patches", size, keys[2])
+    patches = draw_patches(
+        positive, halves[0], num_patches, "num_patches", size, keys[2]
+    )
     against = [
-        _drawn(negative, half, num_negatives, "num_negatives", size, key)
+        draw_patches(negative, half, num_negatives, "num_negatives", size, key)
         for half, key in zip(others, keys[3:5], strict=True)
     ]
     found = k_means(patches, num_clusters=max(num_patches // 4, 1), key=keys[5])
@@ -138,7 +146,7 @@ def fit_discriminative_patches(
     ) -> _Trained:
         planes = _train(members, against[t % 2], counted, cost)
         unseen = halves[1 - t % 2]
-        firings = _detect(planes, positive, unseen, size)
+        firings = fire(planes, positive, unseen, size)
         scores, chosen = jax.lax.top_k(firings.scores.T, min(_MOST, len(unseen)))
         cells = jnp.take_along_axis(firings.cells.T, chosen, axis=1)
         return _Trained(planes, firings.rate, scores, unseen[chosen], cells)
@@ -146,7 +154,7 @@ def fit_discriminative_patches(
     trained = train(patches[index], counted, 0)
     lasting = trained.fires.sum(1) >= _LEAST
     for t in range(1, num_rounds):
-        members = _at(positive, trained.images, trained.cells, size)
+        members = patches_at(positive, trained.images, trained.cells, size)
         first = jnp.arange(members.shape[1]) < num_top
         counted = (trained.fires & first[None]).astype(members.dtype)
         trained = train(members, counted, t)
@@ -158,7 +166,7 @@ def fit_discriminative_patches(
             f"patches: `num_patches={4 * num_patches}`."
         )
     planes, purity = trained.planes, trained.scores.mean(1)
-    elsewhere = _detect(planes, negative, others[num_rounds % 2], size).rate
+    elsewhere = fire(planes, negative, others[num_rounds % 2], size).rate
     both = trained.rate + elsewhere
     share = jnp.where(both > 0, trained.rate / jnp.where(both > 0, both, 1), 0)
     order = np.argsort(-np.asarray(purity + share), kind="stable")
@@ -203,24 +211,16 @@ def detect_patches(patches: DiscriminativePatches, features: Features) -> Placem
             f"`features` has {features.step.size} channels, but `patches` were learnt "
             f"from {channels}; both must be of the same site."
         )
-    _check_size(features, size)
+    check_size(features, size)
     planes = Hyperplane(
         patches.weights.reshape(len(patches.biases), -1), patches.biases
     )
     images = jnp.arange(len(features.levels))
-    firings = _detect(planes, features, images, size)
+    firings = fire(planes, features, images, size)
     width = features.levels.shape[2] - size + 1
     cells = jnp.stack(jnp.divmod(firings.cells, width), axis=-1)
     positions = cells.astype(firings.scores.dtype) + (size - 1) / 2
     return Placement(positions, firings.scores, firings.scores)
-
-
-class _Firings(NamedTuple):
-    """Highest score of each detector in each image, where, and how often it fires."""
-
-    scores: Float[Array, "i v"]
-    cells: Int[Array, "i v"]
-    rate: Float[Array, " v"]
 
 
 class _Trained(NamedTuple):
@@ -235,52 +235,7 @@ class _Trained(NamedTuple):
     @property
     def fires(self) -> Bool[Array, "v r"]:
         """Which of the highest firings are firings at all."""
-        return self.scores > _FIRES
-
-
-@functools.partial(jax.jit, static_argnames="size")
-def _detect(
-    planes: Hyperplane, features: Features, images: Int[Array, " i"], size: int
-) -> _Firings:
-    def of_image(image: Int[Array, ""]):
-        patches = _descriptors(features.levels[image], features.step, size)
-        found = jnp.matmul(patches, planes.weights.T) + planes.bias[None]
-        rate = (found > _FIRES).mean(0, dtype=found.dtype)
-        return found.max(0), found.argmax(0), rate
-
-    scores, cells, rates = jax.lax.map(of_image, images)
-    return _Firings(scores, cells, rates.mean(0))
-
-
-def _descriptors(
-    levels: Array, step: Float[Array, " d"], size: int
-) -> Float[Array, "p e"]:
-    """All patches of an image, row by row, each of length 1."""
-    cells = levels * jnp.broadcast_to(step, levels.shape)
-    height, width = (side - size + 1 for side in levels.shape[:2])
-    shifted = [
-        cells[i : i + height, j : j + width] for i in range(size) for j in range(size)
-    ]
-    patches = jnp.concatenate(shifted, axis=-1).reshape(height * width, -1)
-    length = jnp.linalg.norm(patches, axis=1, keepdims=True)
-    return patches / jnp.where(length > 0, length, 1)
-
-
-@functools.partial(jax.jit, static_argnames="size")
-def _at(
-    features: Features, images: Int[Array, "*r"], cells: Int[Array, "*r"], size: int
-) -> Float[Array, "*r e"]:
-    """Some patches."""
-    _, _, w, d = features.levels.shape
-
-    def one(image: Int[Array, ""], cell: Int[Array, ""]) -> Float[Array, " e"]:
-        row, column = jnp.divmod(cell, w - size + 1)
-        start = image, row, column, jnp.zeros_like(row)
-        patch = jax.lax.dynamic_slice(features.levels, start, (1, size, size, d))[0]
-        return _descriptors(patch, features.step, size)[0]
-
-    found = jax.vmap(one)(images.reshape(-1), cells.reshape(-1))
-    return found.reshape(*images.shape, -1)
+        return self.scores > FIRES
 
 
 @jax.jit
@@ -320,27 +275,6 @@ def _halves(
     return images[:middle], images[middle:]
 
 
-def _drawn(
-    features: Features,
-    images: Int[Array, " i"],
-    num: int,
-    name: str,
-    size: int,
-    key: PRNGKeyArray,
-) -> Float[Array, "n e"]:
-    """Patches of some images at random, none of them twice."""
-    _, h, w, _ = features.levels.shape
-    each = (h - size + 1) * (w - size + 1)
-    if num > len(images) * each:
-        raise ValueError(
-            f"`{name}`={num}, but half of the images, {len(images)}, have "
-            f"{len(images) * each} patches: `{name}={len(images) * each}`."
-        )
-    drawn = jax.random.choice(key, len(images) * each, (num,), replace=False)
-    image, cell = jnp.divmod(drawn, each)
-    return _at(features, images[image], cell, size)
-
-
 def _check_features(positive: Features, negative: Features, size: int) -> None:
     for name, features in (("positive", positive), ("negative", negative)):
         if len(features.levels) < 2 * _LEAST:
@@ -354,13 +288,4 @@ def _check_features(positive: Features, negative: Features, size: int) -> None:
             f"{negative.levels.shape[1:]}; both must be of the same site and size of "
             "image."
         )
-    _check_size(positive, size)
-
-
-def _check_size(features: Features, size: int) -> None:
-    if size > min(features.levels.shape[1:3]):
-        raise ValueError(
-            f"patches have `size`={size}, but the site has only "
-            f"{' x '.join(map(str, features.levels.shape[1:3]))} cells: "
-            f"`size={min(features.levels.shape[1:3])}`."
-        )
+    check_size(positive, size)
