@@ -33,6 +33,12 @@ from xattr.graph._instability import (
     interval,
     location_instability,
 )
+from xattr.graph._landmark_regression import (
+    LandmarkRegression,
+    RegressionIntervals,
+    landmark_regression,
+    regression_intervals,
+)
 from xattr.graph._layer import Fitted, State, fit_layer, init, place, step
 from xattr.graph._part_proposals import Proposals, part_proposals
 from xattr.graph._patches import node_strengths, top_images, top_nodes, top_patches
@@ -55,11 +61,13 @@ __all__ = [
     "Fitted",
     "Graph",
     "Interval",
+    "LandmarkRegression",
     "Layer",
     "PartLocation",
     "PartTemplates",
     "Placement",
     "Proposals",
+    "RegressionIntervals",
     "Site",
     "State",
     "ablate",
@@ -82,6 +90,7 @@ __all__ = [
     "joined_nodes",
     "kept_units",
     "landmark_discs",
+    "landmark_regression",
     "load",
     "load_features",
     "locate_part",
@@ -98,6 +107,7 @@ __all__ = [
     "place",
     "place_constellation",
     "raw_peaks",
+    "regression_intervals",
     "save",
     "save_features",
     "step",

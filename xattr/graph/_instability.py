@@ -1,5 +1,6 @@
 """Location instability: does a node mark the same place of the object in all images?"""
 
+from collections.abc import Sequence
 from math import sqrt
 from typing import NamedTuple
 
@@ -7,6 +8,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from xattr._checks import check_count
+
+# Resamplings at once, and how many numbers of them fit into a processor's cache.
+_DRAWS, _CACHED = 50, 2**17
 
 
 def location_instability(
@@ -63,8 +67,8 @@ def location_instability(
       landmark with fewer than two images does not count for a node.
     """
     nodes = _ranked(positions, scores, landmarks, num_images, num_units)
-    counts = np.ones(len(nodes.order), np.int32)
-    return _instability(nodes, counts, num_images, visible_first, num_units)
+    counts = np.ones((1, len(nodes.order)), np.int32)
+    return _instability(nodes, counts, num_images, visible_first, num_units)[0]
 
 
 class Interval(NamedTuple):
@@ -136,19 +140,22 @@ def instability_interval(
     nodes = _ranked(positions, scores, landmarks, num_images, num_units)
     num = len(nodes.order)
 
-    def mean(counts: Int[np.ndarray, " i"]) -> float:
+    def means(counts: Int[np.ndarray, "s i"]) -> list[float]:
         found = _instability(nodes, counts, num_images, visible_first, num_units)
-        found = found[~np.isnan(found)]
-        return float(found.mean()) if found.size else float("nan")
+        known = ~np.isnan(found)
+        return _quotient(np.where(known, found, 0).sum(1), known.sum(1)).tolist()
 
     rng = np.random.default_rng(seed)
-    draws = [
-        mean(np.bincount(rng.integers(num, size=num), minlength=num))
-        for _ in range(num_draws)
-    ]
-    return interval(
-        mean(np.ones(num, np.int32)), np.array(draws), confidence=confidence
-    )
+    draws: list[float] = []
+    while len(draws) < num_draws:
+        # Enough at once for few and long steps, few enough for memory.
+        drawn = [
+            np.bincount(rng.integers(num, size=num), minlength=num)
+            for _ in range(min(_DRAWS, num_draws - len(draws)))
+        ]
+        draws += means(np.array(drawn, np.int32))
+    (mean,) = means(np.ones((1, num), np.int32))
+    return interval(mean, np.array(draws), confidence=confidence)
 
 
 def interval(
@@ -176,6 +183,21 @@ def interval(
     ends = (1 - confidence) / 2, (1 + confidence) / 2
     low, high = mean + np.quantile(draws - draws.mean(), ends)
     return Interval(mean, float(low), float(high), draws)
+
+
+def visible_landmarks(
+    landmarks: Float[np.ndarray, "*i 2"],
+) -> Bool[np.ndarray, "*i"]:
+    """Which landmarks are visible, all of which must be in the image."""
+    visible = np.asarray(~np.isnan(landmarks).any(-1))
+    seen = landmarks[visible]
+    if not ((seen >= 0) & (seen <= 1)).all():
+        raise ValueError(
+            f"`landmarks` run from {seen.min():.4g} to {seen.max():.4g}; they must be "
+            "shares of the image's height and width, in [0, 1], or not a number where "
+            "invisible: `landmarks / (height, width)`."
+        )
+    return visible
 
 
 class _Ranked(NamedTuple):
@@ -207,14 +229,7 @@ def _ranked(
             "`positions` or `scores` are not finite; a node is somewhere in each image,"
             " and has the score 0 where it explains nothing."
         )
-    visible = np.asarray(~np.isnan(landmarks).any(-1))
-    seen = landmarks[visible]
-    if not ((seen >= 0) & (seen <= 1)).all():
-        raise ValueError(
-            f"`landmarks` run from {seen.min():.4g} to {seen.max():.4g}; they must be "
-            "shares of the image's height and width, in [0, 1], or not a number where "
-            "invisible: `landmarks / (height, width)`."
-        )
+    visible = visible_landmarks(landmarks)
     check_count("num_images", num_images, least=2)
     if num_units is not None:
         check_count("num_units", num_units)
@@ -229,61 +244,86 @@ def _ranked(
 
 def _instability(
     nodes: _Ranked,
-    counts: Int[np.ndarray, " i"],
+    counts: Int[np.ndarray, "s i"],
     num_images: int,
     visible_first: bool,
     num_units: int | None,
-) -> Float[np.ndarray, " v"]:
-    """The instability in a set of images that has each one so many times."""
-    order, best = _best(nodes.order, counts, num_images)
-    deviations = []
-    for landmark, visible in zip(
-        nodes.landmarks.swapaxes(0, 1), nodes.visible.T, strict=True
-    ):
-        if visible_first:
-            chosen = _best(nodes.order, counts * visible, num_images)
-        else:
-            chosen = order, best * visible[order]
-        deviations.append(_deviation(nodes.positions, landmark, *chosen))
-    found = np.array(deviations).reshape(-1, order.shape[1])
-    known = ~np.isnan(found)
-    mean = _quotient(np.where(known, found, 0).sum(0), known.sum(0))
-    if num_units is None:
-        return mean
-    strength = (np.take_along_axis(nodes.scores, order, 0) * best).sum(0)
-    kept = np.argsort(-strength, kind="stable")[:num_units]
-    return np.where(np.isin(np.arange(len(mean)), kept), mean, np.nan)
+) -> Float[np.ndarray, "s v"]:
+    """The instability in sets of images, each of which has each one so many times."""
+    found = np.full((len(counts), nodes.order.shape[1]), np.nan)
+    wanted, left_out = np.arange(found.shape[1]), np.zeros(found.shape, bool)
+    if num_units is not None:
+        kept = _strongest(nodes, counts, num_images, num_units)
+        wanted = np.unique(kept)
+        left_out[:] = True
+        np.put_along_axis(left_out, kept, False, 1)
+    for some in _chunks(wanted, len(counts) * num_images):
+        found[:, some] = _deviation(nodes, some, counts, num_images, visible_first)
+    return np.where(left_out, np.nan, found)
+
+
+def _chunks(nodes: Int[np.ndarray, " v"], each: int) -> Sequence[np.ndarray]:
+    """Nodes, as many at once as the cache holds with so many numbers of each."""
+    return np.array_split(nodes, max(1, len(nodes) * each // _CACHED))
+
+
+def _strongest(
+    nodes: _Ranked, counts: Int[np.ndarray, "s i"], num_images: int, num_units: int
+) -> Int[np.ndarray, "s u"]:
+    """In each set of images, the nodes with the highest scores."""
+    strength = np.empty((len(counts), nodes.order.shape[1]))
+    everything = np.arange(strength.shape[1])
+    for some in _chunks(everything, len(counts) * num_images):
+        order = nodes.order[:, some]
+        best = _best(order, counts, num_images)
+        scores = np.take_along_axis(nodes.scores[:, some], order[: best.shape[1]], 0)
+        strength[:, some] = (scores * best).sum(1)
+    return np.argsort(-strength, axis=1, kind="stable")[:, :num_units]
 
 
 def _best(
-    order: Int[np.ndarray, "i v"], counts: Int[np.ndarray, " i"], num: int
-) -> tuple[Int[np.ndarray, "r v"], Int[np.ndarray, "r v"]]:
-    """The first `num` images of each node, and how often each of them counts."""
+    order: Int[np.ndarray, "i v"], counts: Int[np.ndarray, "s i"], num: int
+) -> Int[np.ndarray, "s r v"]:
+    """How often each of a node's images counts, the first `num` from the top."""
     depth = num
     while True:
         # Mostly the first few ranks have enough images, and all others are not read.
         depth = min(2 * depth, len(order))
-        copies = counts[order[:depth]]
-        before = copies.cumsum(0) - copies
-        if depth == len(order) or (before[-1] + copies[-1] >= num).all():
-            return order[:depth], np.clip(num - before, 0, copies)
+        copies = counts[:, order[:depth]]
+        upto = copies.cumsum(1)
+        if depth == len(order) or (upto[:, -1] >= num).all():
+            return np.clip(num - upto + copies, 0, copies)
 
 
 def _deviation(
-    positions: Float[np.ndarray, "i v 2"],
-    landmark: Float[np.ndarray, "i 2"],
-    order: Int[np.ndarray, "r v"],
-    counts: Int[np.ndarray, "r v"],
-) -> Float[np.ndarray, " v"]:
-    """Standard deviation of each node's distance from a landmark, over its images."""
-    counted = counts.any(1)
-    order, counts = order[counted], counts[counted]
-    apart = positions[order, np.arange(order.shape[1])] - landmark[order].astype(float)
-    distance = np.where(counts > 0, np.hypot(*np.moveaxis(apart, -1, 0)), 0) / sqrt(2)
-    num = counts.sum(0)
-    mean = (counts * distance).sum(0) / np.maximum(num, 1)
-    squares = (counts * (distance - mean) ** 2).sum(0)
-    return np.sqrt(_quotient(squares, num - 1))
+    nodes: _Ranked,
+    some: Int[np.ndarray, " v"],
+    counts: Int[np.ndarray, "s i"],
+    num_images: int,
+    visible_first: bool,
+) -> Float[np.ndarray, "s v"]:
+    """Standard deviation of distances from a landmark, their mean over landmarks."""
+    order = nodes.order[:, some]
+    best = None if visible_first else _best(order, counts, num_images)
+    total = np.zeros((len(counts), len(some)))
+    known = np.zeros(total.shape, int)
+    for landmark, visible in zip(
+        nodes.landmarks.swapaxes(0, 1), nodes.visible.T, strict=True
+    ):
+        if best is None:
+            chosen = _best(order, counts * visible, num_images)
+        else:
+            chosen = best * visible[order[: best.shape[1]]]
+        ranked = order[: chosen.shape[1]]
+        apart = nodes.positions[ranked, some] - landmark[ranked].astype(float)
+        distance = np.hypot(apart[..., 0], apart[..., 1]) / sqrt(2)
+        distance = np.where(visible[ranked], distance, 0)
+        num = chosen.sum(1)
+        mean = (chosen * distance).sum(1) / np.maximum(num, 1)
+        squares = (chosen * (distance - mean[:, None]) ** 2).sum(1)
+        total += np.where(num > 1, np.sqrt(squares / np.maximum(num - 1, 1)), 0)
+        known += num > 1
+    return _quotient(total, known)
 
 
 def _quotient(sums: np.ndarray, num: np.ndarray) -> np.ndarray:
