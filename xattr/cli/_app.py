@@ -4,6 +4,7 @@ import typer
 
 from xattr.cli._bench import bench
 from xattr.cli._compare import compare
+from xattr.cli._decoder import app as decoder
 from xattr.cli._explain import explain
 from xattr.cli._export import export
 from xattr.cli._graph import app as graph
@@ -31,6 +32,7 @@ app.command()(sites)
 app.command()(models)
 app.command()(bench)
 app.command()(export)
+app.add_typer(decoder, name="decoder")
 app.add_typer(graph, name="graph")
 app.add_typer(run, name="run")
 

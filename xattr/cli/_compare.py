@@ -8,8 +8,9 @@ import typer
 from xattr.cli._choices import choose_methods, for_command_line
 from xattr.cli._configuration import hyperparameters
 from xattr.cli._console import LISTED, fail, say
+from xattr.cli._decoder_folder import with_decoder
 from xattr.cli._executing import SKIPPED
-from xattr.cli._options import Model, Precision, Seed, Site, Weights
+from xattr.cli._options import Decoder, Model, Precision, Seed, Site, Weights
 
 if TYPE_CHECKING:
     from xattr.compare import Comparison
@@ -68,6 +69,7 @@ def compare(
         typer.Option(help="Folder of masks, named as the photographs."),
     ] = None,
     site: Site = None,
+    decoder: Decoder = None,
     option: Annotated[
         list[str] | None,
         typer.Option("--set", help="A hyperparameter: rise.num_masks=1000."),
@@ -112,6 +114,7 @@ def compare(
             weights=weights,
             target=target,
             site=site,
+            decoder=decoder,
             batch_size=_batch_size(len(source)) if batch_size is None else batch_size,
             seed=seed,
             precision=precision,
@@ -133,6 +136,9 @@ def _comparison(
     boxes: Path | None,
     masks: Path | None,
     settings: list[str],
+    *,
+    model: str,
+    decoder: Path | None,
     **options,
 ) -> "Comparison":
     """What was typed, checked as far as it can be before anything is computed."""
@@ -142,10 +148,14 @@ def _comparison(
 
     measured = metrics if metrics != ["all"] else list(METRICS)
     rows = choose_methods(measured, METRICS, option="--metrics", kind="metric")
-    chosen = choose_methods(methods, METHODS, option="--methods")
+    chosen = choose_methods(
+        methods, with_decoder(METHODS, decoder, model), option="--methods"
+    )
     plan = plan_from_options(
         list(chosen),
         num_records=256,
+        model=model,
+        decoder=decoder,
         has_labels=True,
         options=BUDGETS[budget].options(chosen, hyperparameters({}, settings)),
         **options,

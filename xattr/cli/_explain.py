@@ -11,6 +11,7 @@ from xattr.cli._console import LISTED, fail, say
 from xattr.cli._folder import check_folder, clear_run, is_reported
 from xattr.cli._options import (
     Arrays,
+    Decoder,
     Model,
     Precision,
     Seed,
@@ -42,6 +43,7 @@ def explain(
         str, typer.Option(help="`predicted`, or a class's index or name.")
     ] = "predicted",
     site: Site = None,
+    decoder: Decoder = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path(
         "xattr-results"
     ),
@@ -85,6 +87,7 @@ def explain(
             weights=weights,
             target=target,
             site=site,
+            decoder=decoder,
             batch_size=batch_size,
             seed=seed,
             precision=precision,

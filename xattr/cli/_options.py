@@ -24,6 +24,10 @@ Site = Annotated[
     str | None,
     typer.Option(help="Where CAMs read; `sites` lists them. [default: the model's]"),
 ]
+Decoder = Annotated[
+    Path | None,
+    typer.Option(help="What `decoder train` has written: the method `decoder`."),
+]
 Seed = Annotated[
     int,
     typer.Option(min=0, max=2**32 - 1, help="Of methods that draw at random."),

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from xattr.cli._choices import choose_methods, choose_target
+from xattr.cli._decoder_folder import with_decoder
 from xattr.cli._needs import check_needs, check_site
 from xattr.cli._options import Precision, matmul_precision
 
@@ -21,6 +22,7 @@ def plan_from_options(
     target: str = "predicted",
     has_labels: bool = False,
     site: str | None = None,
+    decoder: Path | None = None,
     batch_size: int = 8,
     seed: int = 0,
     precision: Precision = "default",
@@ -36,6 +38,7 @@ def plan_from_options(
       target: "predicted", a class as `choose_target` takes it; or "label".
       has_labels: whether "label" may be the target.
       site: where methods that read a site read; the network's own by default.
+      decoder: folder of a trained decoder, which is then a method too.
       batch_size: photographs computed together, at most.
       seed: of methods that draw at random.
       precision: of matrix products.
@@ -50,7 +53,7 @@ def plan_from_options(
     from xattr.models import load
     from xattr.run import Plan
 
-    chosen = choose_methods(methods, METHODS)
+    chosen = choose_methods(methods, with_decoder(METHODS, decoder, model))
     check_site(site, chosen)
     check_needs(chosen)
     tile_size = _tile_size(batch_size, num_records)

@@ -10,7 +10,7 @@ from xattr.cli._choices import for_command_line
 from xattr.cli._configuration import configure, configured, hyperparameters
 from xattr.cli._console import LISTED, fail, say
 from xattr.cli._executing import SKIPPED, execute_run
-from xattr.cli._options import Methods, Model, Precision, Seed, Site, Weights
+from xattr.cli._options import Decoder, Methods, Model, Precision, Seed, Site, Weights
 from xattr.cli._photographs import describe_source
 from xattr.cli._planning import plan_from_options
 from xattr.cli._sharing import (
@@ -74,6 +74,7 @@ def run(
         str, typer.Option(help="`predicted`, `label`, or a class's index or name.")
     ] = "predicted",
     site: Site = None,
+    decoder: Decoder = None,
     batch_size: Annotated[
         int | None,
         typer.Option(
@@ -144,6 +145,7 @@ def run(
             target=target,
             has_labels=True,
             site=site,
+            decoder=decoder,
             batch_size=batch_size or _batch_size(),
             seed=seed,
             precision=precision,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import jax
 import numpy as np
 
 from xattr.combinators._bound import Bound
@@ -17,8 +18,8 @@ _NOT_SETTINGS = ("key", "site")
 def described(value: Any, name: str = "value") -> Any:
     """A setting as JSON has it.
 
-    Arrays are told by their digest, functions by their names, methods with all their
-    hyperparameters, defaults included.
+    Arrays are told by their digest, pytrees by their arrays and their structure,
+    functions by their names, methods with all their hyperparameters, defaults included.
 
     Args:
       value: the setting.
@@ -43,6 +44,10 @@ def described(value: Any, name: str = "value") -> Any:
         return {"array": digest([value])}
     if isinstance(value, (partial, Bound)) or callable(value):
         return method_settings(value, name=name)
+    leaves, structure = jax.tree.flatten(value)
+    # An address in memory is another one in the next process.
+    if not jax.tree_util.treedef_is_leaf(structure) and " at 0x" not in str(structure):
+        return {"arrays": digest(leaves), "structure": str(structure)}
     raise TypeError(
         f"`{name}` is a {type(value).__name__}, which a resumed run could not compare; "
         f"give numbers, texts, arrays or functions of a module."
