@@ -15,7 +15,7 @@ BATCH = 64
 
 
 class Network(nnx.Module):
-    """Three convolutions, normalized by the batch, a mean and a dense layer."""
+    """Three convolutions, normalized by the batch, a maximum and a dense layer."""
 
     def __init__(self, rngs: nnx.Rngs):
         self.first = Convolution(3, 24, 1, rngs)

@@ -108,6 +108,29 @@ def test_a_decoder_is_trained_shown_and_measured(train, call, photos, tmp_path):
     assert float(rows["decoder"]["ms per image"]) > 0
 
 
+def test_a_function_of_ones_own(train, call, photos, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_network.py").write_text(
+        "import jax.numpy as jnp\n"
+        "from tests.cli.test_decoder import apply\n"
+        "PARAMS = {'kernel': 0.1 * jnp.ones((5, 5, 3, 2)), 'head': jnp.eye(2)}\n"
+        "def predict(images):\n"
+        "    return apply(PARAMS, images)\n"
+    )
+    file = tmp_path / "own.py"
+    own = "model='own_network:predict', size=16, sites=('relu:0',), channels"
+    file.write_text(CONFIG.replace("channels", own.replace("relu", "rely"), 1))
+    assert "sites --model own_network:predict`" in train(config=file).output
+    file.write_text(CONFIG.replace("channels", own, 1))
+    done = train(config=file)
+    assert done.exit_code == 0, done.output
+    done = call("decoder", "explain", tmp_path / "trained", photos)
+    assert done.exit_code == 2
+    assert "a decoder for own_network:predict; this command" in done.output
+    done = call("decoder", "evaluate", tmp_path / "trained", "--steps", 2)
+    assert done.exit_code == 0, done.output
+
+
 def test_interrupted_it_goes_on(train, tmp_path, monkeypatch):
     from xattr.decoder import _fit
 

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from xattr.decoder._checkpoints import Checkpoints, differences
+from xattr._differences import differences
+from xattr.decoder._checkpoints import Checkpoints
 from xattr.decoder._logs import Logs
 
 ABOUT = {"settings": {"num_steps": 10, "weights": {"area": 1.0}}, "seed": 0}

@@ -12,6 +12,7 @@ import pytest
 from flax import nnx
 
 import xattr
+from tests import transformers
 from tests.networks import images, tiny_convnet
 from tests.oracles import decoder_network as oracle
 from xattr.decoder._architecture import Architecture, architecture
@@ -173,6 +174,13 @@ def test_computes_in_the_type_of_its_parameters():
     assert float(jnp.abs(found - wide).max()) > 1e-4
 
 
+def test_parameters_are_single_in_a_wide_world_too():
+    form = dataclasses.replace(TWO, output="selector", num_classes=3)
+    with jax.enable_x64(True):
+        params = nnx.eval_shape(lambda: nnx.state(Decoder(form, rngs=nnx.Rngs(0))))
+    assert {x.dtype.name for x in jax.tree.leaves(params)} == {"float32"}
+
+
 def test_the_definition_has_the_decoders_parameters():
     graph, params = definition(TWO)
     own_graph, own = nnx.split(Decoder(TWO, rngs=nnx.Rngs(0)))
@@ -203,6 +211,14 @@ def test_channels_come_last_whatever_the_model_has():
         model, jax.ShapeDtypeStruct((1, 8, 16, 3), "float32"), "relu:0", channels=(4,)
     )
     assert found.shapes == ((2, 4, 5),)
+
+
+def test_tokens_stand_for_their_grid():
+    image = jax.ShapeDtypeStruct((1, 8, 8, 3), "float32")
+    found = architecture(
+        transformers.tiny_vit(), image, "features/encoder/ln/add:1", channels=(4,)
+    )
+    assert found.shapes == ((2, 2, 8),)
 
 
 def test_form_is_read_from_the_model_without_running_it():

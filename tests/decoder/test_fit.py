@@ -283,6 +283,20 @@ def test_another_training_is_not_gone_on_with(tmp_path, change, message):
             ValueError,
             "a batch of 4 images, the settings say 5",
         ),
+        (
+            {"batches": [Planted()[0]] * 11},
+            ValueError,
+            "`batches` holds 11, fewer than `num_steps`=12",
+        ),
+        (
+            {
+                "classifier": trainable(SMALL),
+                "settings": replace(SETTINGS, mode="joint", num_steps=1),
+                "batches": [Planted()[0]._replace(labels=np.array([0, 1, -1, 0]))],
+            },
+            ValueError,
+            r"an image without a label \(-1\), which `mode`='joint' learns from",
+        ),
     ],
 )
 def test_wrong_calls(options, error, message):

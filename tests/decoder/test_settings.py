@@ -5,9 +5,9 @@ from xattr.decoder._settings import Settings
 
 
 def test_weights_are_kept_sorted_whatever_mapping_came():
-    one = Settings(weights={"b": 1.0, "a": 2.0})
-    two = Settings(weights=(("a", 2.0), ("b", 1.0)))
-    assert one.weights == (("a", 2.0), ("b", 1.0))
+    one = Settings(weights={"binary": 1.0, "area": 2.0})
+    two = Settings(weights=(("area", 2.0), ("binary", 1.0)))
+    assert one.weights == (("area", 2.0), ("binary", 1.0))
     assert one == two
     assert hash(one) == hash(two)
 
@@ -16,6 +16,10 @@ def test_weights_are_kept_sorted_whatever_mapping_came():
     ("given", "message"),
     [
         ({"weights": {}}, "`weights` is empty"),
+        ({"weights": {"aera": 1.0}}, "`weights` names 'aera'.*Nearest: area"),
+        ({"weights": {"area": -1.0}}, r"`weights\['area'\]`=-1.0"),
+        ({"fills": ()}, "`fills` is empty"),
+        ({"fills": ("blurr",)}, r"`fills` names 'blurr'.*`fills=\('blur',\)`"),
         ({"mode": "thawed"}, "`mode`='thawed' is none of frozen, joint, pool"),
         ({"precision": "float16"}, "none of float32, bfloat16"),
         ({"num_steps": 0}, "`num_steps`=0; it must be at least 1"),

@@ -1,4 +1,5 @@
 import functools
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from tests.decoder.small import Small, colours, planted
 from xattr.decoder._architecture import architecture
 from xattr.decoder._classifier import trainable
 from xattr.decoder._features import features_and_outputs
+from xattr.decoder._precision import cast
 from xattr.decoder._settings import Settings
 from xattr.decoder._state import Batch
 from xattr.decoder._step import init as init_of
@@ -361,6 +363,25 @@ def test_a_model_can_not_be_trained_along():
 def test_only_modules_are_trainable():
     with pytest.raises(TypeError, match="only a Flax NNX module can be"):
         trainable(frozen())
+
+
+def test_what_the_decoder_was_not_made_for_is_refused():
+    state, images = init(frozen(), form(), PLAIN), batch()
+    with pytest.raises(TypeError, match="`classifier` is a function"):
+        step(lambda x: x, state, images, architecture=form(), settings=PLAIN)  # pyright: ignore[reportArgumentType]
+    other = replace(form(), output="class", num_classes=4)
+    message = "`classifier` has 3 classes, but `architecture` was made for 4"
+    with pytest.raises(ValueError, match=message):
+        step(frozen(), state, images, architecture=other, settings=PLAIN)
+
+
+def test_a_parameter_may_be_a_plain_number():
+    found = cast(
+        {"scale": 2.0, "kernel": jnp.ones(2), "count": jnp.ones(2, int)}, "bfloat16"
+    )
+    assert found["scale"] == 2.0
+    assert found["kernel"].dtype == jnp.bfloat16
+    assert found["count"].dtype == jnp.int32
 
 
 def test_outputs_must_be_logits():

@@ -45,11 +45,16 @@ def train(
     finite, 130 if interrupted.
     """
     from xattr.cli._decoder_training import train_decoder
+    from xattr.decoder import read_config
 
     try:
-        code = train_decoder(data, config, out, tensorboard=tensorboard)
+        chosen = read_config(config)
     except WRONG as error:
-        fail(for_command_line(error, "mobilenet_v2").replace("`places`", "`--data`"))
+        fail(error)
+    try:
+        code = train_decoder(data, chosen, out, tensorboard=tensorboard)
+    except WRONG as error:
+        fail(for_command_line(error, chosen.model).replace("`places`", "`--data`"))
     raise typer.Exit(code)
 
 
@@ -79,13 +84,19 @@ def explain(
 
     The same as `explain --decoder DIR --method decoder` with the decoder's network.
     """
-    from xattr.cli._decoder_folder import NAME, load_trained
+    from xattr.cli._decoder_folder import DECODER, NAME, load_trained
     from xattr.cli._explain import explain as explain_by_methods
 
     try:
         _, about = load_trained(folder)
     except WRONG as error:
         fail(error)
+    if ":" in about.get("model", ""):
+        fail(
+            f"{folder} is a decoder for {about['model']}; this command explains the "
+            "package's own networks. Explain yours from Python: `decode(model, images, "
+            f"decoder=load('{folder / DECODER}')[0])`, both of `xattr.decoder`."
+        )
     file = about.get("weights_file")
     explain_by_methods(
         paths,

@@ -92,6 +92,8 @@ def evaluate_decoder(
             bar.show(done, most)
             if done >= most:
                 break
+    if not done:
+        raise ValueError(f"None of the {most} photographs can be read.")
     rows = [_row(name, values[name], seconds) for name in methods]
     heads = list(rows[0])
     text = io.StringIO(newline="")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xattr._differences import differences
 from xattr.cli._folder import write_whole
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ def begin(folder: Path, settings: Mapping[str, Any]) -> None:
     Raises:
       ValueError: if the folder holds something else; says what differs.
     """
-    from xattr.run._plan import differences
-
     text = json.dumps(settings, indent=1)
     file = folder / SETTINGS
     if file.is_file():

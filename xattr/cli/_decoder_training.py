@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 def train_decoder(
-    data: Sequence[str], config_file: Path, out: Path, *, tensorboard: bool
+    data: Sequence[str], config: "Config", out: Path, *, tensorboard: bool
 ) -> int:
     """Take the steps that the folder lacks; the exit code.
 
     Raises:
       ImportError: if tensorboardX is asked for and missing.
-      ValueError: if the call or the file is wrong; nothing is written then.
+      ValueError: if the call or the config is wrong; nothing is written then.
     """
     import jax
 
@@ -36,11 +36,9 @@ def train_decoder(
         Report,
         architecture,
         fit,
-        read_config,
         save,
     )
 
-    config = read_config(config_file)
     weights = None if config.weights is None else Path(config.weights)
     subject = find_subject(config.model, weights, config.size)
     photographs = Photographs(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xattr._model import refuse_nnx
+from xattr._model import Model, refuse_nnx
 from xattr.images import Preprocess, Stretch
 
 
@@ -95,5 +95,12 @@ def _own(name: str, weights: Path | None, size: int | None) -> Subject:
             f"`--model` {name!r} is a {type(model).__name__}; it must be a function "
             "of a batch of images, such as `xattr.from_function(apply, params)`."
         )
+    if not isinstance(model, Model):
+        # As an argument of compiled programs, which a function alone can't be.
+        model = Model(_called, model)
     side = size or 224
     return Subject(name, model, Preprocess(size=side, resize=side), None, "its own")
+
+
+def _called(function: Any, images: Any) -> Any:
+    return function(images)

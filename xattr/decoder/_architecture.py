@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import jax
+from jaxtyping import Array
 
 from xattr._types import Images, Predictor
 from xattr.decoder._features import features_and_outputs
@@ -148,6 +149,26 @@ def architecture(
     )
 
 
+def check_num_classes(
+    outputs: Array, architecture: Architecture, *, model: str, decoder: str
+) -> None:
+    """Refuse a model of other classes than those that a decoder tells apart.
+
+    Args:
+      outputs: the model's logits.
+      architecture: of the decoder.
+      model: what an error calls the model.
+      decoder: what an error calls the decoder.
+    """
+    found, wanted = outputs.shape[1], architecture.num_classes
+    if architecture.output != "agnostic" and found != wanted:
+        raise ValueError(
+            f"`{model}` has {found} classes, but `{decoder}` was made for {wanted}: it "
+            f"belongs to another model. Make one of this model by "
+            f"`architecture(model, images, sites, output={architecture.output!r})`."
+        )
+
+
 def _num_classes(outputs: Any, output: str) -> int:
     if getattr(outputs, "ndim", None) != 2:
         shapes = jax.tree.map(lambda x: x.shape, outputs)
@@ -182,7 +203,7 @@ def _check_size(
         raise ValueError(
             f"`sites` begins with a grid of {rows} x {columns} cells, for images of "
             f"{size[0]} x {size[1]}: already one block would grow beyond them. Begin "
-            f"with a site further up, see `xattr.sites(model, images)`."
+            f"with a site of a smaller grid, see `xattr.sites(model, images)`."
         )
     if len(channels) > most:
         raise ValueError(

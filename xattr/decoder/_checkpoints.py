@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from xattr._differences import differences
+
 T = TypeVar("T")
 
 METRIC, ARRAYS, ABOUT = "metric", "arrays", "about"
@@ -166,26 +168,6 @@ class Checkpoints:
                 f"{self._manager.directory} holds the states of another training; "
                 f"{'; '.join(lines)}. Go on with the same, or give another folder."
             )
-
-
-def differences(
-    there: Mapping[str, Any], here: Mapping[str, Any], path: str = ""
-) -> list[str]:
-    """Where two settings differ, one line each.
-
-    Example:
-      >>> differences({"a": {"b": 1}}, {"a": {"b": 2}, "c": 3})
-      ['a.b: 1 there, 2 here', 'c: nothing there, 3 here']
-    """
-    lines = []
-    for name in [*there, *(key for key in here if key not in there)]:
-        old, new = there.get(name), here.get(name)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            lines += differences(old, new, f"{path}{name}.")
-        elif old != new:
-            told = ["nothing" if x is None else repr(x) for x in (old, new)]
-            lines.append(f"{path}{name}: {told[0]} there, {told[1]} here")
-    return lines
 
 
 def _metric(metrics: Mapping[str, float]) -> float:

@@ -71,6 +71,16 @@ def evaluated(classifier: Trainable) -> Model:
     return from_nnx(_module(classifier))
 
 
+def check_classifier(classifier: Any) -> None:
+    """Refuse what is neither a model nor trainable."""
+    if not isinstance(classifier, Model | Trainable):
+        raise TypeError(
+            f"`classifier` is a {type(classifier).__name__}; it must be an "
+            "`xattr.Model`, such as `xattr.from_function(apply, params)`, or a "
+            "`Trainable`."
+        )
+
+
 def at_state(classifier: Trainable, params: PyTree, statistics: PyTree) -> Trainable:
     """The same classifier with other parameters and statistics."""
     return replace(classifier, params=params, statistics=statistics)

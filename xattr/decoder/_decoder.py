@@ -66,14 +66,14 @@ class Decoder(nnx.Module):
         maps = architecture.num_classes if architecture.output == "class" else 1
         # Small, so that the mask starts as the bias has it.
         kernel = nnx.initializers.normal(0.01)
-        self.kernel = nnx.Param(kernel(rngs.params(), (3, 3, widths[-1], maps)))
+        shape = 3, 3, widths[-1], maps
+        self.kernel = nnx.Param(kernel(rngs.params(), shape, jnp.float32))
         self.bias = nnx.Param(jnp.full(maps, architecture.bias, jnp.float32))
         if architecture.output == "selector":
             channels = architecture.shapes[0][2]
             embedding = nnx.initializers.normal(1 / math.sqrt(channels))
-            self.embedding = nnx.Param(
-                embedding(rngs.params(), (architecture.num_classes, channels))
-            )
+            shape = architecture.num_classes, channels
+            self.embedding = nnx.Param(embedding(rngs.params(), shape, jnp.float32))
 
     def __call__(
         self, features: Features, targets: Int[Array, " n"] | None = None
@@ -138,7 +138,8 @@ class Block(nnx.Module):
     def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs):
         # Each output has 2 x 2 cells to read.
         kernel = nnx.initializers.normal(math.sqrt(2 / (4 * inputs)))
-        self.kernel = nnx.Param(kernel(rngs.params(), (4, 4, inputs, outputs)))
+        shape = 4, 4, inputs, outputs
+        self.kernel = nnx.Param(kernel(rngs.params(), shape, jnp.float32))
         self.norm = _group_norm(outputs, rngs)
 
     def __call__(

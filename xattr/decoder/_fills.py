@@ -82,7 +82,13 @@ def fill(
       get noise of 0.03. Blurring is the dearest of them, so that one kind for the
       batch costs less.
     """
-    _check_kinds(kinds, images.shape[0])
+    check_kinds("kinds", kinds)
+    if "dataset" in kinds and len(images) < 2:
+        raise ValueError(
+            f"`kinds` asks for another image of the batch, but `images` has "
+            f"{len(images)}. Give at least two, or leave 'dataset' out: "
+            f"`kinds=('mean',)`."
+        )
     which, key = jax.random.split(key)
     kind = jax.random.randint(which, (), 0, len(kinds))
     branches = [_BY_NAME[name] for name in kinds]
@@ -119,21 +125,17 @@ def hide(
     return keep(fills, mask, images)
 
 
-def _check_kinds(kinds: tuple[str, ...], n: int) -> None:
+def check_kinds(argument: str, kinds: tuple[str, ...]) -> None:
+    """Refuse none at all, and unknown ones."""
     if not kinds:
         raise ValueError(
-            f"`kinds` is empty; give at least one of {', '.join(FILLS)}: "
-            f"`kinds=('mean',)`."
+            f"`{argument}` is empty; give at least one of {', '.join(FILLS)}: "
+            f"`{argument}=('mean',)`."
         )
     for name in kinds:
         if name not in _BY_NAME:
             nearest = difflib.get_close_matches(name, FILLS, n=1, cutoff=0.0)
             raise ValueError(
-                f"`kinds` names {name!r}, which is none of {', '.join(FILLS)}. "
-                f"Nearest: `kinds=({nearest[0]!r},)`."
+                f"`{argument}` names {name!r}, which is none of {', '.join(FILLS)}. "
+                f"Nearest: `{argument}=({nearest[0]!r},)`."
             )
-    if "dataset" in kinds and n < 2:
-        raise ValueError(
-            f"`kinds` asks for another image of the batch, but `images` has {n}. Give "
-            f"at least two, or leave 'dataset' out: `kinds=('mean',)`."
-        )

@@ -6,7 +6,7 @@ import math
 import os
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +20,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from xattr._model import Model
 from xattr.decoder._architecture import Architecture
 from xattr.decoder._checkpoints import Checkpoints
-from xattr.decoder._classifier import Trainable
+from xattr.decoder._classifier import Trainable, check_classifier
 from xattr.decoder._collapse import collapsed
 from xattr.decoder._logs import Logs
 from xattr.decoder._settings import Settings
@@ -91,7 +91,7 @@ def fit(
         raise, `KeyboardInterrupt` for instance: the state is kept first.
       evaluate: from a decoder to a number, smaller is better, which decides the best
         checkpoint; by default the mean loss since the last one, once the weight of the
-        area has come to its full size.
+        area has come to its full size and the discriminator, if any, takes part.
       mesh: devices that share each batch, all axes together; one device by default.
       num_threads: threads that read batches ahead.
 
@@ -104,13 +104,14 @@ def fit(
       ImportError: if `tensorboard` is asked for and tensorboardX is not installed.
       TypeError: if the classifier is neither of the above.
       ValueError: if the folder holds the training of another architecture, of other
-        settings or of another classifier, a batch is of another size than the
-        settings', or devices can't share it.
+        settings or of another classifier, there are too few batches, a batch is of
+        another size than the settings' or lacks labels that are learnt, or devices
+        can't share it.
 
     Notes:
       Warns, once for each kind, where the masks keep everything or nothing.
     """
-    _check(classifier, settings, checkpoint_every, log_every, mesh)
+    _check(classifier, batches, settings, checkpoint_every, log_every, mesh)
     replicated, divided = _shardings(mesh)
     program = _program(architecture, settings, replicated)
     # A copy: the program takes the buffers of the state it is given, and parts of the
@@ -138,7 +139,10 @@ def fit(
         state = jax.device_put(state, replicated)
         losses: list[float] = []
         warned: set[str] = set()
-        full = settings.ramp * settings.num_steps
+        ramped = settings.ramp * settings.num_steps
+        begun = settings.adversarial_start * settings.num_steps
+        # Losses from before are of another objective, and not to be compared.
+        settled = max(ramped, begun) if settings.adversarial else ramped
 
         def save(number: int, metric: float = math.inf) -> None:
             if checkpoints is not None:
@@ -160,12 +164,12 @@ def fit(
                     trained(state, architecture, settings),
                     folder,
                 )
-            if number > full:
+            if number > settled:
                 losses.append(float(report["total"]))
             if number % log_every == 0 or number == settings.num_steps:
                 if logs is not None:
                     logs.write(number, report)
-                if number > full:
+                if number > ramped:
                     _warn(number, collapsed(report), warned)
             if number % checkpoint_every == 0 or number == settings.num_steps:
                 if checkpoints is not None:
@@ -265,10 +269,9 @@ def _diverged(
         else f"The state before it is kept in {folder}, after step {number - 1}"
     )
     return Diverged(
-        f"Step {number} was not taken: {', '.join(bad) or 'its gradient'} not finite. "
-        f"{kept}. Look at the images of that batch for what is not finite; else train "
-        "anew, in another folder, with a smaller `learning_rate` or "
-        "`precision='float32'`.",
+        f"Step {number} was not taken: {', '.join(bad)} not finite. {kept}. Look at "
+        "that batch for images that are not finite and labels that are no classes; "
+        "else train anew, in another folder, with a smaller `learning_rate`.",
         number,
         state,
         found,
@@ -292,8 +295,14 @@ def _about(
 
 
 def _checked(batch: Any, settings: Settings) -> Batch:
-    """A batch of the size that the settings say."""
+    """A batch of the size that the settings say, labelled if it has to be."""
     images, labels = batch
+    if settings.mode != "frozen" and np.min(labels) < 0:
+        raise ValueError(
+            f"`batches` holds an image without a label ({np.min(labels)}), which "
+            f"`mode`={settings.mode!r} learns from. Label all of them, or explain the "
+            "classifier as it is: `mode='frozen'`."
+        )
     if len(images) != settings.batch_size:
         raise ValueError(
             f"`batches` holds a batch of {len(images)} images, the settings say "
@@ -304,17 +313,19 @@ def _checked(batch: Any, settings: Settings) -> Batch:
 
 def _check(
     classifier: Any,
+    batches: Batches,
     settings: Settings,
     checkpoint_every: int,
     log_every: int,
     mesh: Mesh | None,
 ) -> None:
     """Raise for what can't be trained."""
-    if not isinstance(classifier, Model | Trainable):
-        raise TypeError(
-            f"`classifier` is a {type(classifier).__name__}; it must be an "
-            "`xattr.Model`, such as `xattr.from_function(apply, params)`, or a "
-            "`Trainable`."
+    check_classifier(classifier)
+    if isinstance(batches, Sized) and len(batches) < settings.num_steps:
+        raise ValueError(
+            f"`batches` holds {len(batches)}, fewer than `num_steps`="
+            f"{settings.num_steps}. Give one for each step; a grain data set begins "
+            "anew after `.repeat()`."
         )
     counts = {"checkpoint_every": checkpoint_every, "log_every": log_every}
     for name, count in counts.items():

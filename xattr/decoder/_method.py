@@ -12,7 +12,7 @@ from xattr._chunking import evaluate_all
 from xattr._compile import compiled
 from xattr._scores import predicted
 from xattr._types import Images, Keys, Method, Predictor
-from xattr.decoder._architecture import Architecture
+from xattr.decoder._architecture import Architecture, check_num_classes
 from xattr.decoder._features import features_and_outputs
 from xattr.decoder._trained import Trained
 
@@ -114,7 +114,7 @@ def _mask(model: Predictor, images: Images, targets: Any, decoder: Trained) -> A
     features, outputs = features_and_outputs(model, images, form.sites)
     if form.output != "agnostic":
         classes = predicted(outputs)
-        _check_num_classes(outputs, form)
+        check_num_classes(outputs, form, model="model", decoder="decoder")
         targets = classes if targets is None else targets
     logits = decoder.decoder(features, targets)
     return jax.nn.sigmoid(logits).astype(images.dtype)
@@ -127,16 +127,6 @@ def _check_images(images: Images, architecture: Architecture) -> None:
         raise ValueError(
             f"`images` are {found[0]} x {found[1]}, but this decoder was made for "
             f"{wanted[0]} x {wanted[1]}: `xattr.images.resize(images, {wanted})`."
-        )
-
-
-def _check_num_classes(outputs: Array, architecture: Architecture) -> None:
-    found, wanted = outputs.shape[1], architecture.num_classes
-    if found != wanted:
-        raise ValueError(
-            f"`model` has {found} classes, but `decoder` was made for {wanted}: it "
-            f"belongs to another model. Make one of this model by "
-            f"`architecture(model, images, sites, output={architecture.output!r})`."
         )
 
 

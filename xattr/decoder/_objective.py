@@ -99,6 +99,17 @@ def objective(
       >>> float(total), {name: float(term) for name, term in terms.items()}
       (1.25, {'area': 0.75, 'binary': 0.125})
     """
+    check_weights(weights)
+    terms = {name: TERMS[name](views) for name in weights}
+    weighted = [
+        terms[name] * weight * (ramp if name in RAMPED else 1.0)
+        for name, weight in weights.items()
+    ]
+    return jnp.stack(weighted).sum(), terms
+
+
+def check_weights(weights: Mapping[str, float]) -> None:
+    """Refuse no term at all, unknown ones, and negative weights."""
     if not weights:
         raise ValueError(
             "`weights` is empty; nothing would be minimized. Give at least one, such "
@@ -107,12 +118,6 @@ def objective(
     for name, weight in weights.items():
         _check_name(name)
         check_not_negative(f"weights[{name!r}]", weight, 1.0)
-    terms = {name: TERMS[name](views) for name in weights}
-    weighted = [
-        terms[name] * weight * (ramp if name in RAMPED else 1.0)
-        for name, weight in weights.items()
-    ]
-    return jnp.stack(weighted).sum(), terms
 
 
 def _check_name(name: str) -> None:

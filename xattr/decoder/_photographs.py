@@ -241,8 +241,8 @@ def _opened(places: Sequence[str] | Source, labels: str | None) -> Source:
         return open_source(places)
     for place in places if labels == "folders" else ():
         for folder in sorted(Path(place).iterdir() if os.path.isdir(place) else ()):
-            hidden = folder.name.startswith(".") or not folder.is_dir()
-            if not hidden and not find_images([folder]).paths:
+            is_class = folder.is_dir() and not folder.name.startswith(".")
+            if is_class and not find_images([folder]).paths:
                 raise ValueError(
                     f"`places`: the class folder {folder.name!r} of {place} holds no "
                     "image that can be read. Fill it, or remove it."

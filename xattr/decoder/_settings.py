@@ -5,6 +5,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from xattr._checks import check_count, check_not_negative, check_positive
+from xattr.decoder._fills import check_kinds
+from xattr.decoder._objective import check_weights
 
 Mode = Literal["frozen", "joint", "pool"]
 Precision = Literal["float32", "bfloat16"]
@@ -98,13 +100,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         pairs = sorted((name, float(w)) for name, w in dict(self.weights).items())
-        if not pairs:
-            raise ValueError(
-                "`weights` is empty; name a term at least: "
-                "`weights={'cross_entropy': 1.0, 'area': 1.0}`."
-            )
+        check_weights(dict(pairs))
         object.__setattr__(self, "weights", tuple(pairs))
         object.__setattr__(self, "fills", tuple(self.fills))
+        check_kinds("fills", self.fills)
         defaults: dict[str, Any] = {field.name: field.default for field in fields(self)}
         for name, allowed in (("mode", Mode), ("precision", Precision)):
             value = getattr(self, name)

@@ -12,8 +12,13 @@ from jaxtyping import Array, Bool, Float, PyTree
 from xattr._model import Model
 from xattr._types import Keys
 from xattr.decoder import _classifier, _discriminator, _pool
-from xattr.decoder._architecture import Architecture
-from xattr.decoder._classifier import Trainable, at_state, evaluated
+from xattr.decoder._architecture import Architecture, check_num_classes
+from xattr.decoder._classifier import (
+    Trainable,
+    at_state,
+    check_classifier,
+    evaluated,
+)
 from xattr.decoder._decoder import Decoder, definition
 from xattr.decoder._discriminator import adversarial_loss, discriminate
 from xattr.decoder._features import features_and_outputs
@@ -100,9 +105,10 @@ def step(
       them is not finite, that is False and the state is the one before.
 
     Raises:
-      TypeError: if the classifier is to be trained along but can't.
-      ValueError: if its outputs are no logits of classes, or `weights` has an unknown
-        name.
+      TypeError: if the classifier is neither of the two, or is to be trained along but
+        can't.
+      ValueError: if its outputs are no logits of classes, or of other classes than the
+        architecture's.
 
     References:
       [dabkowski2017real]; [zolna2020classifier].
@@ -118,6 +124,7 @@ def step(
     found = features_and_outputs(model, images, architecture.sites)
     features, clean = jax.lax.stop_gradient(found)
     _check_logits(clean)
+    check_num_classes(clean, architecture, model="classifier", decoder="architecture")
     clean = clean.astype(jnp.float32)
     targets = clean.argmax(axis=1) if state.classifier is None else batch.labels
     fills = fill(batch.images, fill_key, settings.fills)
@@ -219,6 +226,7 @@ def _models(
 ) -> tuple[Model, Model]:
     """The classifier of now, and the one that judges what is masked."""
     if state.classifier is None:
+        check_classifier(classifier)
         frozen = classifier if isinstance(classifier, Model) else evaluated(classifier)
         return frozen, frozen
     code = _to_train(classifier, settings)

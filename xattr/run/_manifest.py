@@ -4,12 +4,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from xattr._differences import differences
 from xattr.data import Source
 from xattr.run._compiler import compiler
 from xattr.run._computation import Computation
 from xattr.run._layout import ROWS, RUN, SHARD, STAGED, to_json
 from xattr.run._place import Place
-from xattr.run._plan import differences
 
 FORMAT = 1
 
