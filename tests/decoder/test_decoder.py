@@ -65,6 +65,22 @@ def _logits(graph, params, features, targets):
     return nnx.merge(graph, params)(features, targets)
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def _mask(graph, params, features):
+    return nnx.merge(graph, params).mask(features)
+
+
+def test_masks_are_stretched_by_their_own_extremes():
+    form = dataclasses.replace(TWO, stretched=True)
+    features = drawn_features(form)
+    graph, params = nnx.split(moved(decoder_of(form)))
+    plain = jax.nn.sigmoid(_logits(graph, params, features, None))
+    low = plain.min((1, 2, 3), keepdims=True)
+    high = plain.max((1, 2, 3), keepdims=True)
+    found = _mask(graph, params, features)
+    np.testing.assert_allclose(found, (plain - low) / (high - low), atol=1e-5)
+
+
 def enter(entry, x):
     scale, bias = np.asarray(entry.norm.scale[...]), np.asarray(entry.norm.bias[...])
     linear = x @ np.asarray(entry.linear.kernel[...])

@@ -60,6 +60,7 @@ def train_decoder(
         channels=config.channels,
         output=config.output,
         bias=config.bias,
+        stretched=config.stretched,
     )
     _check_step(subject, form, settings)
     about = {

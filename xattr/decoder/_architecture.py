@@ -29,6 +29,9 @@ class Architecture:
         embedding of the target.
       num_classes: of the model; 0 where the mask is `agnostic`.
       bias: of the last convolution: a mask starts near its sigmoid.
+      stretched: whether each mask is scaled to [0, 1] by its own extremes, as CAMs are
+        where they mask an image: its mean then is a share of the image, and something
+        is always kept.
 
     Raises:
       ValueError: if these don't fit each other.
@@ -41,6 +44,7 @@ class Architecture:
     output: Output = "agnostic"
     num_classes: int = 0
     bias: float = 1.0
+    stretched: bool = False
 
     def __post_init__(self) -> None:
         if not self.sites or len(self.sites) != len(self.shapes):
@@ -91,6 +95,7 @@ def architecture(
     channels: Sequence[int] = (64, 32, 16),
     output: Output = "agnostic",
     bias: float = 1.0,
+    stretched: bool = False,
 ) -> Architecture:
     """The decoder of some sites of a model, whose shapes are read from it.
 
@@ -103,6 +108,7 @@ def architecture(
       channels: see `Architecture`, as are the others.
       output: which mask is for which class.
       bias: of the last convolution.
+      stretched: whether masks are scaled by their own extremes.
 
     Returns:
       The architecture; equal ones make the same program.
@@ -146,6 +152,7 @@ def architecture(
         output,
         0 if output == "agnostic" else _num_classes(outputs, output),
         bias,
+        stretched,
     )
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from xattr.decoder._architecture import Architecture
 from xattr.decoder._features import Features
 from xattr.decoder._upsample import transposed_convolution
-from xattr.images import resize
+from xattr.images import min_max, resize
 
 _GROUP = 8
 
@@ -29,7 +29,7 @@ class Decoder(nnx.Module):
 
     where $T_b$ is the `transposed_convolution` to twice the grid; a convolution of
     3 x 3 gives the logits $z$, which are resized bilinearly to the images. The mask is
-    $\sigma(z)$. Sites are added rather than concatenated, which costs nothing in the
+    $\sigma(z)$, or what its own extremes make of it. Sites are added rather than concatenated, which costs nothing in the
     blocks after.
 
     Of class $c$, `output` takes the filter of the last convolution that belongs to it
@@ -108,6 +108,24 @@ class Decoder(nnx.Module):
         logits = _sum_of_shifts(jnp.einsum(f"nijc,{axes}->nijab", x, kernel)) + bias
         logits = logits.astype(jnp.promote_types(dtype, jnp.float32))
         return resize(logits, wanted.size)[..., None]
+
+    def mask(
+        self, features: Features, targets: Int[Array, " n"] | None = None
+    ) -> Float[Array, "n h w 1"]:
+        """The mask itself, in [0, 1].
+
+        Args:
+          features: as for the logits.
+          targets: likewise.
+
+        Returns:
+          What to keep of each pixel; where masks are `stretched`, from 0 to 1 in each
+          image, and 0 everywhere in one that is the same everywhere.
+        """
+        mask = jax.nn.sigmoid(self(features, targets))
+        if self.architecture.stretched:
+            return min_max(mask[..., 0])[..., None]
+        return mask
 
     def _entering(self, maps: list[Array], level: int) -> Array | float:
         """Sum of what enters after so many blocks, on their grid."""

@@ -116,8 +116,7 @@ def _mask(model: Predictor, images: Images, targets: Any, decoder: Trained) -> A
         classes = predicted(outputs)
         check_num_classes(outputs, form, model="model", decoder="decoder")
         targets = classes if targets is None else targets
-    logits = decoder.decoder(features, targets)
-    return jax.nn.sigmoid(logits).astype(images.dtype)
+    return decoder.decoder.mask(features, targets).astype(images.dtype)
 
 
 def _check_images(images: Images, architecture: Architecture) -> None:

@@ -136,7 +136,7 @@ def step(
     def loss(params: PyTree) -> tuple[Array, _Seen]:
         graph, _ = definition(architecture)
         decoder = nnx.merge(graph, cast(params, settings.precision))
-        mask = jax.nn.sigmoid(decoder(features, targets).astype(jnp.float32))
+        mask = decoder.mask(features, targets).astype(jnp.float32)
         kept = keep(batch.images, mask, fills)
         hidden = hide(batch.images, mask, fills)
         views = Views(mask, clean, judged(kept), judged(hidden), targets)
