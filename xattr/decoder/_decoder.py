@@ -29,8 +29,8 @@ class Decoder(nnx.Module):
 
     where $T_b$ is the `transposed_convolution` to twice the grid; a convolution of
     3 x 3 gives the logits $z$, which are resized bilinearly to the images. The mask is
-    $\sigma(z)$, or what its own extremes make of it. Sites are added rather than concatenated, which costs nothing in the
-    blocks after.
+    $\sigma(z)$, or what scaling by its own extremes makes of it. Sites are added rather
+    than concatenated, which costs nothing in the blocks after.
 
     Of class $c$, `output` takes the filter of the last convolution that belongs to it
     (`class`), or multiplies $P(A_0)$ by $\sigma(\langle A_0, e_c \rangle)$, cell by
