@@ -314,6 +314,11 @@ def test_discriminator_takes_no_part_before_its_time():
     )
     state, report = take(frozen(), settings, [batch()], state)
     assert differ(state.adversary.params, start.adversary.params)
+    plain, _ = take(frozen(), changed(PLAIN, num_steps=4), [batch()], plain)
+    apart = jax.tree.map(
+        lambda x, y: float(jnp.abs(x - y).max()), state.decoder, plain.decoder
+    )
+    assert max(jax.tree.leaves(apart)) > 1e-4, "the looks don't reach the decoder"
     parts = report["cross_entropy"] + 0.5 * report["area"] + 5 * report["adversarial"]
     np.testing.assert_allclose(report["total"], parts, rtol=1e-4, atol=1e-5)
 
