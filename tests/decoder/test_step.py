@@ -165,6 +165,7 @@ def test_training_gives_the_running_average_or_the_last_parameters():
     assert_same(trained(second, form(), last).params, second.decoder)
 
 
+@pytest.mark.slow
 def test_the_weight_of_area_rises():
     settings = changed(PLAIN, ramp=0.5, weights={"area": 1.0})
     start = init(frozen(), form(), settings)
@@ -220,6 +221,7 @@ def test_half_precision_is_near_and_keeps_parameters_whole():
 JOINT = changed(PLAIN, mode="joint", classifier_learning_rate=0.1)
 
 
+@pytest.mark.slow
 def test_classifier_learns_from_images_and_what_is_kept_of_them():
     module = Small()
     classifier = trainable(module)
@@ -323,6 +325,7 @@ def test_discriminator_takes_no_part_before_its_time():
     np.testing.assert_allclose(report["total"], parts, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_masks_come_to_lie_on_the_planted_square():
     model = colours()
     settings = Settings(
