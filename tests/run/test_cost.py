@@ -1,21 +1,11 @@
-"""What the calculator says, by hand and beside a run of this machine."""
+"""What the calculator says, by hand; `experiments/scaling` has it beside a run."""
 
-import time
 from dataclasses import replace
-from functools import partial
 
-import jax
-import numpy as np
 import pytest
-from PIL import Image
 
-from xattr.cli.methods import METHODS
-from xattr.data import open_source, pixels_of
-from xattr.models import load
-from xattr.run import Computation, Host, Place, Plan, Storage, Work, cost, execute
+from xattr.run import Host, Storage, Work, cost
 from xattr.run import throughput as of
-from xattr.run._rows import schema
-from xattr.run._store import Staged, Store
 
 WORK = Work(operations=1e10, read_bytes=1e5, written_bytes=2e5, stored_bytes=5e4)
 HOST = Host(
@@ -101,87 +91,3 @@ def test_more_accelerators_cost_the_same_until_storage_binds():
 def test_no_accelerator_is_refused():
     with pytest.raises(ValueError, match="`num_accelerators`=0 must be 1 or more"):
         of(WORK, HOST, 0)
-
-
-def best(action, repetitions=3):
-    """The least seconds that an action takes."""
-    seconds = []
-    for _ in range(repetitions):
-        begun = time.perf_counter()
-        action()
-        seconds.append(time.perf_counter() - begun)
-    return min(seconds)
-
-
-def photographs(folder, count, side):
-    """Files of noise that is costly enough to decode."""
-    for k in range(count):
-        noise = np.random.default_rng(k).integers(0, 255, (side // 8, side // 8, 3))
-        image = Image.fromarray(noise.astype(np.uint8)).resize((side, side))
-        image.save(folder / f"{k}.jpg", quality=95)
-
-
-def staging(place, computation, tile_size):
-    """Stage and commit a tile's worth of maps; the bytes written."""
-    layouts, names = computation.layouts(), list(computation.plan.methods)
-    facts = {"num_records": tile_size, "tile_size": tile_size, "schema": schema(names)}
-    store = Store(place, layouts, **facts)
-    noise = np.random.default_rng(0)
-    arrays = {
-        a.name: noise.random((tile_size, *a.shape), "f4").astype(a.dtype)
-        for a in layouts
-    }
-    store.stage(0, Staged(arrays, [{"index": k} for k in range(tile_size)]))
-    store.commit(0)
-    return 2 * sum(array.nbytes for array in arrays.values())
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("method", "side", "bottleneck"),
-    [("integrated_gradients", 256, "compute"), ("grad_cam", 4000, "decode")],
-)
-def test_a_run_goes_as_fast_as_its_pieces_say(tmp_path, method, side, bottleneck):
-    tile, count = 8, 32
-    (tmp_path / "images").mkdir()
-    photographs(tmp_path / "images", count, side)
-    source = open_source([str(tmp_path / "images")])
-    pretrained = load("mobilenet_v2")
-    rows, options = {method: METHODS[method]}, {}
-    if method == "integrated_gradients":
-        options = {method: {"num_steps": 8}}
-    plan = Plan(pretrained, rows, options, site=pretrained.site, tile_size=tile)
-    computation = Computation(plan)
-    prepare = pretrained.preprocess.pixels
-    pixels = np.stack([prepare(pixels_of(source[k])) for k in range(tile)])
-    numbers = computation.put([np.arange(tile, dtype=np.int32)])
-    again = partial(computation.compute, computation.put([pixels]), numbers, numbers)
-    jax.block_until_ready(again())
-
-    computing = best(lambda: jax.block_until_ready(again())) / tile
-    decoding = best(lambda: prepare(pixels_of(source[0])))
-    written = staging(Place(tmp_path / "staged"), computation, tile)
-    writing = best(lambda: staging(Place(tmp_path / "staged"), computation, tile))
-    reading = best((tmp_path / "images" / "0.jpg").read_bytes)
-    file = (tmp_path / "images" / "0.jpg").stat().st_size
-    # What decodes is taken from what computes: one core for the loader's two threads.
-    host = Host(
-        accelerators=1,
-        peak=1 / computing,
-        reached=1,
-        price=0,
-        cores=1,
-        decoded=1 / decoding,
-        read_bandwidth=file / reading,
-        write_bandwidth=written / writing,
-    )
-    predicted = of(Work(1, file, written / tile, written / tile), host, 1)
-
-    # The first run compiles.
-    execute(plan, source, Place(tmp_path / "first"), computation=computation)
-    begun = time.perf_counter()
-    progress = execute(plan, source, Place(tmp_path / "run"), computation=computation)
-    measured = count / (time.perf_counter() - begun)
-    assert progress.statuses == {"ok": count}
-    assert predicted.bottleneck == bottleneck
-    assert predicted.images / 2 < measured < predicted.images * 2
