@@ -84,6 +84,57 @@ def test_without_noise_or_steps_it_is_score_cam(key, method):
     np.testing.assert_allclose(found, plain, rtol=1e-4, atol=1e-6)
 
 
+def most_varying(a, count):
+    """The channels that vary most, in their order."""
+    return a[..., np.sort(np.argsort(-a.std(axis=(0, 1)))[:count])]
+
+
+@pytest.mark.parametrize("variant", ["paper", "authors", "pytorch-grad-cam"])
+def test_few_channels_are_a_site_without_the_others(double, key, variant):
+    score = xattr.logit if variant == "pytorch-grad-cam" else xattr.probability
+    options = {"variant": variant, "resize": "bilinear", "num_channels": 3}
+
+    def oracle(score, image, a, fill, n):
+        return oracles.score_cam(score, image, most_varying(a, 3), fill, variant)
+
+    check(key, functools.partial(xattr.score_cam, **options), oracle, score)
+
+
+def test_few_channels_with_noisy_masks(double, key):
+    keys = jax.random.split(jax.random.key(8), 2)
+    options = {"num_samples": 2, "num_channels": 3, "key": keys}
+
+    def oracle(score, image, a, fill, n):
+        folded = [jax.random.fold_in(keys[n], s) for s in range(6)]
+        draws = [jax.random.normal(own, (12, 12)) for own in folded]
+        noise = 2 * np.reshape(draws, (3, 2, 12, 12))
+        return oracles.ss_cam(score, image, most_varying(a, 3), fill, noise)
+
+    check(key, functools.partial(xattr.ss_cam, **options), oracle, xattr.logit)
+
+
+def test_few_channels_that_fade_in(double, key):
+    def oracle(score, image, a, fill, n):
+        return oracles.is_cam(score, image, most_varying(a, 3), fill, 2)
+
+    method = functools.partial(xattr.is_cam, num_steps=2, num_channels=3)
+    check(key, method, oracle, xattr.logit)
+
+
+@pytest.mark.parametrize("method", [xattr.score_cam, xattr.ss_cam, xattr.is_cam])
+def test_more_channels_than_there_are_is_all(key, method):
+    net, images = networks.tiny_convnet(key), networks.images(2)
+    options = {"site": SITE, "key": key}
+    many = method(net, images, num_channels=100, **options)
+    np.testing.assert_allclose(many, method(net, images, **options), rtol=1e-6)
+
+
+def test_no_channels_are_refused(key):
+    net, images = networks.tiny_convnet(key), networks.images(1)
+    with pytest.raises(ValueError, match="`num_channels`=0"):
+        xattr.score_cam(net, images, site=SITE, num_channels=0)
+
+
 def last_pixel(x):
     """Two channels, the second constant, and a score that is the last pixel's first."""
     x = jax.nn.relu(x)

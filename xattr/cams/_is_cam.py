@@ -20,6 +20,7 @@ def is_cam(
     *,
     site: str,
     num_steps: int = 10,
+    num_channels: int | None = None,
     baseline: Baseline = 0.0,
     resize: Resize = "bilinear",
     relu: bool = True,
@@ -45,6 +46,8 @@ def is_cam(
         a spatial grid. Each of its channels costs $S$ evaluations per image.
       num_steps: $S$, steps from no mask to all of it; with 1 it is `score_cam` with
         this score.
+      num_channels: at most how many channels are used, those that vary most over the
+        cells of the image; all when None. The others are left out of the sums.
       baseline: $b$, what stands where a mask hides the image, in the units of the
         images: a number, a color, or images that broadcast to `images`.
       resize: how channels are enlarged, `bilinear`, `align_corners` or `nearest`; see
@@ -60,10 +63,10 @@ def is_cam(
       A map on the site's grid, in units of its activations.
 
     Raises:
-      TypeError: if `num_steps` is no whole number.
-      ValueError: if `num_steps` < 1, the images are not `n h w c`, the baseline does
-        not broadcast to them, the site is unknown, ambiguous or inside a loop, or its
-        axes can't be read.
+      TypeError: if `num_steps` or `num_channels` is no whole number.
+      ValueError: if `num_steps` or `num_channels` < 1, the images are not `n h w c`,
+        the baseline does not broadcast to them, the site is unknown, ambiguous or
+        inside a loop, or its axes can't be read.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -98,6 +101,7 @@ def is_cam(
         baseline=baseline,
         resize=resize,
         score=score,
+        num_channels=num_channels,
         chunk_size=chunk_size,
         num_copies=num_steps,
         alter=partial,

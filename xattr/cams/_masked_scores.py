@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
-from xattr._checks import check_pictures
+from xattr._checks import check_count, check_pictures
 from xattr._chunking import evaluate_all
 from xattr._scores import predicted, score_and_targets
 from xattr._types import Images, Keys, Predictor, Score
@@ -28,7 +28,7 @@ class MaskedScores(NamedTuple):
     """Activations of a site, and the scores of the images seen through each channel.
 
     Attributes:
-      activations: the site's, in the type of the images.
+      activations: the site's, in the type of the images; of the channels used alone.
       scores: one per channel: the mean over the copies of its mask.
     """
 
@@ -46,6 +46,7 @@ def masked_scores(
     baseline: Baseline,
     resize: Resize,
     score: Score,
+    num_channels: int | None,
     chunk_size: int | None,
     num_copies: int = 1,
     alter: Alter | None = None,
@@ -54,6 +55,8 @@ def masked_scores(
     """Both; enlarged masks and masked images exist one chunk at a time."""
     check_pictures(images)
     activations, targets = _clean(model, images, targets, site, axes, chunk_size)
+    if num_channels is not None:
+        activations = _most_varying(activations, num_channels)
     rows = (images, one_baseline(images, baseline), targets, activations, keys)
 
     def evaluate(rows, index):
@@ -86,6 +89,15 @@ def channel_of(activations: Grid, channel: Int[Array, " n"]) -> Float[Array, "n 
     place = jax.lax.broadcasted_iota(channel.dtype, activations.shape, 3)
     own = place == channel[:, None, None, None]
     return jnp.where(own, activations, 0).sum(axis=3)
+
+
+def _most_varying(activations: Grid, num_channels: int) -> Grid:
+    """The channels of each image that vary most over its cells, in their order."""
+    check_count("num_channels", num_channels)
+    varying = activations.var(axis=(1, 2))
+    _, chosen = jax.lax.top_k(varying, min(num_channels, activations.shape[3]))
+    chosen = jnp.sort(chosen, axis=1)
+    return jnp.take_along_axis(activations, chosen[:, None, None], axis=3)
 
 
 def softmax_over_channels(found: MaskedScores) -> Channels:

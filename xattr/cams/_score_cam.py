@@ -47,6 +47,7 @@ def score_cam(
     *,
     site: str,
     variant: str = "paper",
+    num_channels: int | None = None,
     baseline: Baseline = 0.0,
     resize: Resize | None = None,
     relu: bool = True,
@@ -81,6 +82,8 @@ def score_cam(
       site: exact name or module path of the activation: usually the last one that has
         a spatial grid. Each of its channels costs one evaluation per image.
       variant: whose weights: `paper`, `authors` or `pytorch-grad-cam`.
+      num_channels: at most how many channels are used, those that vary most over the
+        cells of the image; all when None. The others are left out of the sums.
       baseline: $b$, what stands where a mask hides the image, in the units of the
         images: a number, a color, or images that broadcast to `images`.
       resize: how channels are enlarged, `bilinear`, `align_corners` or `nearest` (see
@@ -96,9 +99,10 @@ def score_cam(
       A map on the site's grid, in units of its activations.
 
     Raises:
-      ValueError: if `variant` is not one of the above, the images are not `n h w c`,
-        the baseline does not broadcast to them, the site is unknown, ambiguous or
-        inside a loop, or its axes can't be read.
+      TypeError: if `num_channels` is no whole number.
+      ValueError: if `variant` is not one of the above, `num_channels` < 1, the images
+        are not `n h w c`, the baseline does not broadcast to them, the site is unknown,
+        ambiguous or inside a loop, or its axes can't be read.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -109,7 +113,8 @@ def score_cam(
       Array([[[0., 3.]]], dtype=float32)
 
     References:
-      [wang2020score], algorithm 1; [gildenblat2021pytorch].
+      [wang2020score], algorithm 1; [gildenblat2021pytorch]; [tabayashi2020faster], for
+      `num_channels`.
 
     Notes:
       The paper takes the score of the baseline away before the softmax, which a softmax
@@ -140,6 +145,7 @@ def score_cam(
         baseline=baseline,
         resize=own.resize if resize is None else resize,
         score=own.score if score is None else score,
+        num_channels=num_channels,
         chunk_size=chunk_size,
     )
     return finish(weighted(found.activations, own.weights(found)), relu, images)

@@ -24,6 +24,7 @@ def ss_cam(
     site: str,
     num_samples: int = 35,
     stddev: float = 2.0,
+    num_channels: int | None = None,
     baseline: Baseline = 0.0,
     resize: Resize = "bilinear",
     relu: bool = True,
@@ -52,6 +53,8 @@ def ss_cam(
       num_samples: $S$, noisy masks per channel.
       stddev: $\sigma$, spread of the noise, where masks reach from 0 to 1; with 0 it is
         `score_cam` with this score.
+      num_channels: at most how many channels are used, those that vary most over the
+        cells of the image; all when None. The others are left out of the sums.
       baseline: $b$, what stands where a mask hides the image, in the units of the
         images: a number, a color, or images that broadcast to `images`.
       resize: how channels are enlarged, `bilinear`, `align_corners` or `nearest`; see
@@ -67,10 +70,10 @@ def ss_cam(
       A map on the site's grid, in units of its activations.
 
     Raises:
-      TypeError: if `num_samples` is no whole number.
-      ValueError: if `key` is None, `num_samples` < 1, `stddev` < 0, the images are not
-        `n h w c`, the baseline does not broadcast to them, the site is unknown,
-        ambiguous or inside a loop, or its axes can't be read.
+      TypeError: if `num_samples` or `num_channels` is no whole number.
+      ValueError: if `key` is None, `num_samples` or `num_channels` < 1, `stddev` < 0,
+        the images are not `n h w c`, the baseline does not broadcast to them, the site
+        is unknown, ambiguous or inside a loop, or its axes can't be read.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -107,6 +110,7 @@ def ss_cam(
         baseline=baseline,
         resize=resize,
         score=score,
+        num_channels=num_channels,
         chunk_size=chunk_size,
         num_copies=num_samples,
         alter=noisy,
