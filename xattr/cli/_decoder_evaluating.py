@@ -187,7 +187,7 @@ def _row(
     spent, forward = (np.median(seconds[n]) for n in (name, ""))
     is_control = name in (ONES, CENTER)
     times = {
-        "ms per image": "" if is_control else f"{1000 * spent:.1f}",
+        "ms per image": "" if is_control else f"{1000 * spent:.3f}",
         "forward passes": "" if is_control else f"{spent / forward:.2f}",
     }
     return {"method": name} | means | times
