@@ -108,6 +108,7 @@ def test_a_decoder_is_trained_shown_and_measured(train, call, photos, tmp_path):
     assert float(rows["decoder"]["ms per image"]) > 0
 
 
+@pytest.mark.slow
 def test_a_function_of_ones_own(train, call, photos, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "own_network.py").write_text(

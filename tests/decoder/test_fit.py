@@ -66,6 +66,7 @@ def rows(folder):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_it_takes_the_steps_one_by_one(tmp_path):
     told = {}
     found, state = train(

@@ -99,6 +99,7 @@ def masked_by(params, classifier, images, targets):
     return mask, mask * images + (1 - mask) * images.mean((1, 2), keepdims=True)
 
 
+@pytest.mark.slow
 def test_gradient_and_report_are_those_of_the_loss_written_out():
     model, (images, _) = frozen(), batch()
     state = init(model, form(), PLAIN)
@@ -261,6 +262,7 @@ def test_classifier_learns_from_images_and_what_is_kept_of_them():
     assert_same(nnx.state(module), nnx.state(Small()))
 
 
+@pytest.mark.slow
 def test_decoder_explains_the_label_to_the_classifier_as_it_is():
     classifier = network()
     images, labels = batch()

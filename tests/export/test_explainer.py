@@ -47,14 +47,12 @@ assert not any(name.split(".")[0] == "xattr" for name in sys.modules)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method",
     [
         functools.partial(xattr.grad_cam, site="features/12"),
-        pytest.param(
-            functools.partial(xattr.integrated_gradients, num_steps=4),
-            marks=pytest.mark.slow,
-        ),
+        functools.partial(xattr.integrated_gradients, num_steps=4),
     ],
     ids=["grad_cam", "integrated_gradients"],
 )

@@ -30,6 +30,7 @@ def test_the_margin_is_the_widest(cost):
     np.testing.assert_allclose(plane.bias, bias, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_machines_are_trained_at_once_as_one_by_one():
     positive = jax.random.normal(jax.random.key(0), (3, 4, 5)) + 1
     negative = jax.random.normal(jax.random.key(1), (30, 5)) - 1

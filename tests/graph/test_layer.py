@@ -225,6 +225,7 @@ def test_two_layers_that_are_learnt_are_numpy_s(compat):
         close(found.peaks, wanted["peaks"])
 
 
+@pytest.mark.slow
 def test_one_program_is_its_steps():
     parts = oracle.synthetic(np.random.default_rng(1), num_images=4, channels=2)
     top = Features(jnp.asarray(parts.upper_mass, jnp.float32), jnp.ones(8))

@@ -9,6 +9,8 @@ import xattr
 from xattr import relevance
 from xattr.program import replace_rules
 
+pytestmark = pytest.mark.slow
+
 SIZES = {
     "cifar10_resnet20": 32,
     "mobilenet_v2_torchvision": 64,
@@ -34,13 +36,7 @@ def batch_of(name):
     return jax.random.uniform(jax.random.key(0), (2, SIZES[name], SIZES[name], 3))
 
 
-ALL = pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=() if name == "cifar10_resnet20" else pytest.mark.slow)
-        for name in SIZES
-    ],
-)
+ALL = pytest.mark.parametrize("name", SIZES)
 
 
 @ALL
@@ -73,7 +69,6 @@ def test_differences_sum_to_the_change_of_the_logit(name):
     np.testing.assert_allclose(maps.sum((1, 2, 3)), rise, rtol=1e-3)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", SIZES)
 def test_forward_passes_are_the_models(name):
     """All bits where nothing is differentiated; else to rounding, as a gradient's."""

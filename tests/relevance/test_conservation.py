@@ -211,8 +211,9 @@ def noise(name):
     return jax.random.uniform(jax.random.key(0), (1, size, size, 3))
 
 
-@pytest.mark.parametrize("name", slow_but(SIZES, {"cifar10_resnet20"}))
-@pytest.mark.parametrize("how", ["plus", apart("gamma box"), apart("alpha-beta flat")])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("how", ["plus", "gamma box", "alpha-beta flat"])
 def test_architectures(name, how):
     _, _, ledger = check(untrained(name, True), noise(name), COMPOSITES[how])
     assert max(map(abs, ledger.values())) > 1e-3

@@ -47,6 +47,7 @@ def test_every_setting_of_the_file_exists():
     assert set(hyperparameters) <= set(settings["method"]) <= set(METHODS)
 
 
+@pytest.mark.slow
 def test_the_examples_in_python_run(tmp_path, monkeypatch):
     for package in ("pandas", "xarray", "zarr"):
         pytest.importorskip(package)
