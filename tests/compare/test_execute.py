@@ -96,6 +96,18 @@ def test_an_interrupted_comparison_ends_with_the_same_bytes(done, tmp_path):
     assert digests(tmp_path / "maps") == digests(folder / "maps")
 
 
+def test_a_record_may_be_skipped_while_tiles_are_staged(tmp_path):
+    compared = comparison(("gini",), methods=("gradient",))
+    source, place = noise(10, bad=(0,)), Place(tmp_path)
+    program = Computation(compared.plan_of("gradient"))
+    where = maps_place(place, "gradient")
+    execute(program.plan, source, where, computation=program, limit=1)
+    score(compared, {"gradient": program}, source, place, limit=1)
+    found = compute(tmp_path, compared, source)
+    assert found.done == 10
+    assert read_results(compared, place).estimates["gradient"]["gini"].num == 9
+
+
 class Stop:
     """Ends a computation at its so-many-th report."""
 

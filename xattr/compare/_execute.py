@@ -130,7 +130,9 @@ def _rows(
     comparison = scoring.comparison
     size, side = comparison.plan.tile_size, comparison.plan.preprocess.size
     known = next(iter(kept.values())).rows
-    targets = _padded(np.array([row["target"] or 0 for row in known], np.int32), size)
+    # A staged row lacks what is not known of a skipped record; a shard has nulls.
+    targets = [row.get("target") or 0 for row in known]
+    targets = _padded(np.array(targets, np.int32), size)
     files = [record.name for record in tile.records]
     annotated = comparison.annotations.of(
         [*files, *[""] * (size - len(files))], comparison.plan.preprocess
