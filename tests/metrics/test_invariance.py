@@ -85,3 +85,15 @@ def test_errors_name_the_argument(key):
         input_invariance(xattr.gradient, model, x, shift=x)
     with pytest.raises(ValueError, match="`models` holds 1"):
         implementation_invariance(xattr.gradient, (model,), x)
+
+
+def test_maps_in_half_precision_do_not_overflow():
+    maps = {2.0: jnp.full((1, 16, 16), 100, jnp.float16)}
+    maps[1.0] = maps[2.0] / 2
+
+    def method(model, images, targets):
+        return maps[float(model(images)[0, 0])]
+
+    models = tuple(lambda x, k=k: jnp.full((len(x), 1), k) for k in (2.0, 1.0))
+    found = implementation_invariance(method, models, jnp.ones((1, 2, 2, 1)))
+    np.testing.assert_array_equal(found, [0.5])

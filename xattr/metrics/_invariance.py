@@ -10,6 +10,7 @@ from xattr._keys import per_image
 from xattr._model import Model
 from xattr._targets import resolve_targets
 from xattr._types import Images, Keys, Method, Predictor
+from xattr.metrics._perturbed_maps import norm
 from xattr.paths._baselines import Baseline, baselines_for
 
 
@@ -154,6 +155,4 @@ def _keys(images: Images, key: Keys | None) -> dict[str, Keys]:
 
 
 def _relative_distance(one: Array, other: Array) -> Float[Array, " n"]:
-    axes = tuple(range(1, one.ndim))
-    distance, length = (jnp.sqrt((x**2).sum(axes)) for x in (other - one, one))
-    return distance / length
+    return norm(other - one) / norm(one)
