@@ -114,6 +114,13 @@ def test_images_of_low_scores_are_left_out():
     assert np.isnan(run(images=jnp.full_like(IMAGES, 0.5)).area).all()
 
 
+@pytest.mark.parametrize("metric", [sic, aic])
+def test_a_map_that_holds_a_nan_has_no_curve(metric):
+    found = run(metric, MAPS.at[1, 3, 4].set(jnp.nan))
+    assert np.isnan(found.scores[1]).all()
+    np.testing.assert_array_equal(found.area[2], run(metric).area[2])
+
+
 def test_the_median_is_of_the_images_that_are_there():
     line = jnp.array([0.0, 0.5, 1.0])
     nothing = jnp.full(3, jnp.nan)

@@ -86,8 +86,9 @@ def sic(
     Returns:
       `fractions` of the information, `scores` regained and the `area` under them,
       between 0 and 1, the higher the better. All scores of an image that is left out
-      are not a number: its own is less than `min_score`, or its score or bytes are not
-      above those of the blurred image. `median_curve` sums up a data set.
+      are not a number: its own is less than `min_score`, its score or bytes are not
+      above those of the blurred image, or its map holds a NaN. `median_curve` sums up a
+      data set.
 
     Raises:
       TypeError: if `num_steps` is no whole number, or the images are traced.
@@ -275,8 +276,10 @@ def _curve_of(
         _sampled(b, s, steps, min_score, monotone)
         for b, s in zip(sizes, scores, strict=True)
     ]
+    # A map that holds what is no number has no order, and so no curve.
+    sampled = np.where(np.isnan(values).any((1, 2))[:, None], np.nan, np.stack(rows))
     dtype = found.dtype
-    return curve(jnp.asarray(steps, dtype), jnp.asarray(np.stack(rows), dtype))
+    return curve(jnp.asarray(steps, dtype), jnp.asarray(sampled, dtype))
 
 
 def _revealed(
