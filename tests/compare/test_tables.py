@@ -55,7 +55,8 @@ def test_agreement_is_the_rank_correlation_of_coarse_maps():
 
 
 def test_a_map_that_says_nothing_has_no_agreement():
-    maps = jnp.stack([jnp.ones((1, 8, 8)), jnp.arange(64.0).reshape(1, 8, 8)])
+    rising = jnp.arange(60.0 * 60).reshape(1, 60, 60)
+    maps = jnp.stack([jnp.full_like(rising, 0.3), rising])
     found = agreement(maps)
     assert np.isnan(found[0, 0, 1])
     assert found[0, 1, 1] == pytest.approx(1)

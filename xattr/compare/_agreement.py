@@ -38,7 +38,9 @@ def agreement(
     ranks = _ranks(coarse.reshape(k, n, -1))
     ranks -= ranks.mean(-1, keepdims=True)
     length = jnp.sqrt((ranks**2).sum(-1, keepdims=True))
-    sound = (length > 0) & jnp.isfinite(maps).all((2, 3))[..., None]
+    # Shrinking rounds, and the ranks of what it leaves of a constant are no order.
+    constant = maps.max((2, 3)) == maps.min((2, 3))
+    sound = (length > 0) & (jnp.isfinite(maps).all((2, 3)) & ~constant)[..., None]
     ranks = jnp.where(sound, ranks / jnp.where(length > 0, length, 1), jnp.nan)
     return jnp.einsum("anc,bnc->nab", ranks, ranks, precision="highest")
 
