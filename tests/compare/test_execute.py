@@ -180,17 +180,30 @@ def test_missing_boxes_leave_only_what_needs_them_empty(tmp_path):
 def test_programs_are_compiled_once_for_all_methods():
     compared = comparison(("deletion",))
     scoring = Scoring(compared)
-    side, n = 16, 4
-    scene = scoring.scene(
-        np.zeros((n, side, side, 3), np.uint8),
-        np.arange(n),
-        np.zeros(n, np.int32),
-        np.full((n, 1, 4), np.nan, np.float32),
-        np.zeros((n, side, side), bool),
-    )
-    maps = jax.random.normal(jax.random.key(0), (3, n, side, side))
-    scoring.score("deletion", scene, maps)
+    maps = jax.random.normal(jax.random.key(0), (3, 4, 16, 16))
+    scoring.score("deletion", plain(scoring), maps)
     assert scoring._program("deletion")._cache_size() == 1
+
+
+def test_a_map_that_is_not_finite_has_neither_value_nor_curve():
+    compared = comparison(("deletion",), methods=("gradient",))
+    scoring = Scoring(compared)
+    maps = jax.random.normal(jax.random.key(0), (1, 4, 16, 16))
+    found = scoring.score("deletion", plain(scoring), maps.at[0, 2, 3, 3].set(np.inf))
+    assert found.curves is not None
+    for numbers in (found.values, found.curves.sum(-1)):
+        np.testing.assert_array_equal(np.isfinite(numbers[0]), [1, 1, 0, 1])
+
+
+def plain(scoring: Scoring):
+    """A tile of four black photographs."""
+    return scoring.scene(
+        np.zeros((4, 16, 16, 3), np.uint8),
+        np.arange(4),
+        np.zeros(4, np.int32),
+        np.full((4, 1, 4), np.nan, np.float32),
+        np.zeros((4, 16, 16), bool),
+    )
 
 
 def test_agreement_is_kept_for_every_photograph(done):

@@ -104,7 +104,10 @@ class Scoring:
         if whole[0][1] is not None:
             curves = np.array(stack([curve for _, curve in whole]), np.float32)
         sound = np.asarray(jnp.isfinite(maps).all((2, 3)))
-        values[~sound] = np.nan
+        # What is computed over a data set reads curves, not values.
+        for numbers in (values, curves):
+            if numbers is not None:
+                numbers[~sound] = np.nan
         return Scores(values, curves)
 
     def _make(self, metric: str) -> Any:
