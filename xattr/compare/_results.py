@@ -74,14 +74,10 @@ def estimate(
         nan = float("nan")
         return Estimate(nan, nan, nan, 0)
     of = over_data or (lambda rows: float(np.mean(rows)))
-    rng = np.random.default_rng(seed)
-    draws = rng.integers(len(known), size=(_RESAMPLINGS, len(known)))
-    if over_data is None:
-        means = known[draws].mean(1)
-    else:
-        means = np.array([over_data(known[draw]) for draw in draws])
+    rng, num = np.random.default_rng(seed), len(known)
+    means = [of(known[rng.integers(num, size=num)]) for _ in range(_RESAMPLINGS)]
     low, high = np.percentile(means, [2.5, 97.5])
-    return Estimate(of(known), float(low), float(high), len(known))
+    return Estimate(of(known), float(low), float(high), num)
 
 
 def read_results(comparison: Comparison, place: Place) -> Results:
