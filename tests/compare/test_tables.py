@@ -112,6 +112,32 @@ def test_masks_go_before_boxes(tmp_path):
     assert found.masks[0].sum() == 150
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_masks_are_what_is_not_black(tmp_path, mode):
+    values = np.zeros((8, 8), np.uint8)
+    values[:4] = 255
+    if mode == "I;16":
+        image = Image.fromarray(values.astype(np.uint16))
+    else:
+        image = Image.fromarray(values).convert(mode)
+    if mode == "P":  # black is no longer the first color
+        image.putpalette([c for k in range(256) for c in [255 - k] * 3])
+        image = image.point([255, *[0] * 255])
+    (tmp_path / "masks").mkdir()
+    image.save(tmp_path / "masks/a.png")
+    found = Annotations(masks=tmp_path / "masks").of(["a.jpg"], Preprocess(8, 8))
+    np.testing.assert_array_equal(found.masks[0], values > 0)
+
+
+def test_damaged_masks_are_refused(tmp_path):
+    Image.fromarray(np.ones((8, 8), np.uint8)).save(tmp_path / "a.png")
+    whole = (tmp_path / "a.png").read_bytes()
+    for damaged in (whole[:-20], b"nonsense", b"", whole.replace(b"IDAT", b"IDAX")):
+        (tmp_path / "a.png").write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"`masks`: .*a.png cannot be read"):
+            Annotations(masks=tmp_path)
+
+
 def test_names_that_fit_no_photograph_are_refused(tmp_path):
     table = tmp_path / "boxes.csv"
     table.write_text("file,width,height,x0,y0,x1,y1\nb/a.png,9,9,1,1,2,2\n")

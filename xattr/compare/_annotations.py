@@ -5,6 +5,7 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,8 +43,8 @@ class Annotations:
         large; what is not black is the object. They go before boxes.
 
     Raises:
-      ValueError: if the table cannot be read or a box has no area, or there is no such
-        folder.
+      ValueError: if the table or a mask cannot be read or a box has no area, or there
+        is no such folder.
     """
 
     def __init__(self, boxes: Path | None = None, masks: Path | None = None) -> None:
@@ -58,16 +59,20 @@ class Annotations:
 
     def identity(self) -> dict[str, Any]:
         """What decides values: a digest of the boxes, and of each mask's file."""
+        return {
+            "boxes": len(self._boxes),
+            "masks": len(self._masks),
+            "digest": self._digest,
+        }
+
+    @cached_property
+    def _digest(self) -> str:
         found = hashlib.sha256()
         for name, (shape, rows) in sorted(self._boxes.items()):
             found.update(f"{name}{shape}{rows.tolist()}".encode())
         for name, path in sorted(self._masks.items()):
             found.update(name.encode() + path.read_bytes())
-        return {
-            "boxes": len(self._boxes),
-            "masks": len(self._masks),
-            "digest": found.hexdigest(),
-        }
+        return found.hexdigest()
 
     def of(self, files: Sequence[str], preprocess: Preprocess) -> Annotated:
         """What is known of some photographs, by the names of their files."""
@@ -128,8 +133,8 @@ def _read_boxes(path: Path) -> Mapping[str, tuple[tuple[int, int], np.ndarray]]:
             shape = int(row["height"]), int(row["width"])
         except (TypeError, ValueError):
             raise ValueError(
-                f"`boxes` {path}, line {number}: {', '.join(_COLUMNS[1:])} must be "
-                f"numbers, got {list(row.values())}."
+                f"`boxes` {path}, line {number}: {', '.join(_COLUMNS[3:])} must be "
+                f"numbers, and width and height whole ones, got {list(row.values())}."
             ) from None
         if not (box[0] < box[2] and box[1] < box[3] and min(shape) > 0):
             raise ValueError(
@@ -151,18 +156,31 @@ def _list_masks(folder: Path) -> Mapping[str, Path]:
     files = sorted(folder.rglob("*.png"))
     if not files:
         raise ValueError(f"`masks` {folder} holds no PNG file.")
+    for path in files:
+        _check_mask(path)
     return {_stem(path.relative_to(folder).as_posix()): path for path in files}
+
+
+def _check_mask(path: Path) -> None:
+    """Raise if a mask is no whole image, which its checksums tell."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.verify()
+    # Pillow says of damaged files that their syntax is wrong.
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"`masks`: {path} cannot be read ({error}).") from None
 
 
 def _mask(path: Path, preprocess: Preprocess) -> Bool[np.ndarray, "h w"]:
     """A mask as the network sees the photograph."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
-    try:
-        with Image.open(path) as image:
-            values = np.asarray(image)
-    except UnidentifiedImageError:
-        raise ValueError(f"`masks`: {path} is no image.") from None
+    with Image.open(path) as image:
+        # Indices of a palette are no colors, nor is opacity beside a gray.
+        indirect = image.mode in ("P", "PA", "LA")
+        values = np.asarray(image.convert("RGB") if indirect else image)
     shown = values.reshape(*values.shape[:2], -1)[..., :3].any(-1)
     whole = np.stack([shown.astype(np.uint8) * 255] * 3, -1)
     return preprocess.pixels(whole)[..., 0] > 127
