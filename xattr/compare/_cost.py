@@ -145,6 +145,7 @@ class Passes:
 
     def __init__(self, scoring: Scoring) -> None:
         self._scoring, self._comparison = scoring, scoring.comparison
+        self.budget = self._comparison.budget.name
         plan = self._comparison.plan
         side = plan.preprocess.size
         ones = np.ones(1, np.int32)
@@ -194,12 +195,26 @@ def count_passes(
     """Passes per photograph: of each method's map, and of each metric of one map.
 
     Of a metric that explains again, the number of explanations of each method.
+
+    Raises:
+      ValueError: as the methods and metrics, of which it names the latter.
     """
     passes = Passes(scoring)
     return {
         "methods": {name: passes.of_method(name) for name in comparison.methods},
-        "metrics": {name: passes.of_metric(name) for name in comparison.metrics},
+        "metrics": {name: _fitting(passes, name) for name in comparison.metrics},
     }
+
+
+def _fitting(passes: Passes, metric: str) -> float:
+    """A metric's passes; says which it is whose hyperparameters do not fit."""
+    try:
+        return passes.of_metric(metric)
+    except ValueError as error:
+        raise ValueError(
+            f"The metric {metric} does not fit this network under the budget "
+            f"{passes.budget}, leave it out: {error}"
+        ) from error
 
 
 def _all_settings(
