@@ -10,6 +10,7 @@ from xattr.cli._configuration import hyperparameters
 from xattr.cli._console import LISTED, fail, say
 from xattr.cli._decoder_folder import with_decoder
 from xattr.cli._executing import SKIPPED
+from xattr.cli._folder import check_comparison_folder
 from xattr.cli._options import Decoder, Model, Precision, Seed, Site, Weights
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ def compare(
     from xattr.data import open_source
 
     try:
+        if "://" not in out:
+            check_comparison_folder(Path(out))
         source = open_source(data, labels=labels, leave_out=out)
         if not len(source):
             raise ValueError(f"`--data` {' '.join(data)} holds no image.")
@@ -146,7 +149,8 @@ def _comparison(
     from xattr.cli.methods import METHODS
     from xattr.compare import BUDGETS, METRICS, Annotations, Comparison
 
-    measured = metrics if metrics != ["all"] else list(METRICS)
+    typed = [name.strip().casefold() for name in metrics]
+    measured = metrics if typed != ["all"] else list(METRICS)
     rows = choose_methods(measured, METRICS, option="--metrics", kind="metric")
     chosen = choose_methods(
         methods, with_decoder(METHODS, decoder, model), option="--methods"

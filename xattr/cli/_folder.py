@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-MARK, REPORT_MARK = "run.json", "report.json"
+MARK, REPORT_MARK, SCORES = "run.json", "report.json", "scores"
 OVERLAYS, ARRAYS, TABLE = "overlays", "arrays", "predictions"
 PAGES = "index-{}.html"
 
@@ -31,9 +31,7 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
         something that no run has written.
       OSError: if it cannot be written to.
     """
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"`--out` {folder} is a file; give a folder.")
-    if folder.is_dir() and any(folder.iterdir()):
+    if _holds_something(folder):
         if not overwrite:
             raise ValueError(
                 f"`--out` {folder} is not empty. Give another folder, or `--overwrite` "
@@ -44,6 +42,33 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
                 f"`--out` {folder} holds files that no run has written (there is no "
                 f"{MARK}); `--overwrite` leaves them alone. Give another folder."
             )
+    _check_writable(folder)
+
+
+def check_comparison_folder(folder: Path) -> None:
+    """Raise unless a comparison can be begun or gone on with in `folder`.
+
+    Raises:
+      ValueError: if it is a file, holds what no comparison has written, or cannot be
+        written to.
+    """
+    if _holds_something(folder) and not (folder / SCORES).is_dir():
+        raise ValueError(
+            f"`--out` {folder} holds files that no comparison has written (there is no "
+            f"folder {SCORES}). Give another folder."
+        )
+    _check_writable(folder)
+
+
+def _holds_something(folder: Path) -> bool:
+    """Whether there is anything in the folder; raises if it is a file."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"`--out` {folder} is a file; give a folder.")
+    return folder.is_dir() and any(folder.iterdir())
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise unless something can be written to the folder; leaves nothing behind."""
     existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
     try:
         with tempfile.TemporaryFile(dir=existing):
