@@ -3,6 +3,7 @@
 import csv
 
 import pytest
+from PIL import Image
 
 METRICS = "deletion,gini,pointing_game,random_logit"
 
@@ -87,6 +88,7 @@ def test_compare_counts_and_ends(compare, tmp_path):
         (("--boxes", "none.csv"), "cannot be read"),
         (("--masks", "none"), "is no folder"),
         (("--set", "rise.num_masks=2"), "`options` are given for rise"),
+        (("--metrics", "morf"), "The metric morf does not fit this network"),
     ],
 )
 def test_a_wrong_call_writes_nothing(compare, tmp_path, arguments, message):
@@ -94,6 +96,39 @@ def test_a_wrong_call_writes_nothing(compare, tmp_path, arguments, message):
     assert done.exit_code == 2
     assert message in done.output
     assert not (tmp_path / "out").exists()
+
+
+def test_a_metric_of_boxes_says_that_masks_are_none(compare, tmp_path):
+    (tmp_path / "masks/a").mkdir(parents=True)
+    Image.new("L", (24, 20), 255).save(tmp_path / "masks/a/x.png")
+    done = compare("--masks", tmp_path / "masks", "--metrics", "max_box_accuracy")
+    assert done.exit_code == 0, done.output
+    page = (tmp_path / "out/index.html").read_text()
+    assert "no boxes were given" in page
+    assert "no boxes or masks were given" not in page
+
+
+def test_foreign_files_stay_as_they_are(compare, tmp_path):
+    page = tmp_path / "out/index.html"
+    page.parent.mkdir()
+    page.write_text("mine")
+    done = compare()
+    assert done.exit_code == 2
+    assert "holds files that no comparison has written" in done.output
+    assert page.read_text() == "mine"
+    page.unlink()
+    page.parent.rmdir()
+    page.parent.write_text("a file")
+    assert "is a file; give a folder" in compare().output
+
+
+def test_photographs_that_cannot_be_read_are_named(compare, photos, tmp_path):
+    (photos / "a/x.png").write_bytes(b"nonsense")
+    done = compare(methods="gradient")
+    assert done.exit_code == 1
+    assert "Skipped: a/x.png: " in done.output
+    with (tmp_path / "out/results.csv").open() as file:
+        assert {row["count"] for row in csv.DictReader(file)} == {"0", "4"}
 
 
 def test_metrics_are_listed(call):

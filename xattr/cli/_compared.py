@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xattr.cli._console import say, show_table
+from xattr.cli._console import LISTED, say, show_table
 from xattr.cli._executing import SKIPPED
 from xattr.cli._folder import write_whole
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from xattr.compare import Comparison, Results, Times
     from xattr.data import Source
     from xattr.render import Chart, Example
+    from xattr.run import Place
 
 RESULTS, COSTS, PAGE = "results.csv", "costs.csv", "index.html"
 SHOWN = 12
@@ -53,6 +54,7 @@ def report_comparison(
     place.write(RESULTS, results_csv(comparison, results))
     place.write(COSTS, _costs(comparison, seconds, passes))
     _show(comparison, results)
+    _say_skipped(comparison, results, place)
     if place.is_local:
         folder = Path(out)
         charts = _charts(comparison, results, seconds, folder)
@@ -80,6 +82,22 @@ def _show(comparison: "Comparison", results: "Results") -> None:
             for name in comparison.methods
         ),
     )
+
+
+def _say_skipped(comparison: "Comparison", results: "Results", place: "Place") -> None:
+    """Name the first photographs without values, and why each was skipped."""
+    from xattr.compare import maps_place
+    from xattr.run import open_run
+
+    skipped = np.flatnonzero(~results.seen).tolist()
+    if not skipped:
+        return
+    run = open_run(maps_place(place, comparison.methods[0]).address)
+    reasons = run.rows(columns=["reason"])["reason"]
+    for k in skipped[:LISTED]:
+        say(f"Skipped: {results.files[k]}: {reasons[k].as_py()}", error=True)
+    if len(skipped) > LISTED:
+        say(f"Skipped: {len(skipped) - LISTED} more", error=True)
 
 
 def _short(value: float) -> str:
@@ -315,4 +333,6 @@ def _cell(comparison: "Comparison", results: "Results", method: str, metric: str
     row = comparison.metrics[metric]
     if row.annotated and not comparison.annotations:
         return Cell(None, reason="no boxes or masks were given")
+    if row.takes == "boxes" and not comparison.annotations.num_boxed:
+        return Cell(None, reason="no boxes were given")
     return Cell(None, reason="not defined for any of these maps")

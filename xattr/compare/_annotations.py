@@ -57,10 +57,15 @@ class Annotations:
         """Whether anything is known."""
         return bool(self._boxes or self._masks)
 
+    @property
+    def num_boxed(self) -> int:
+        """Photographs with a box."""
+        return len(self._boxes)
+
     def identity(self) -> dict[str, Any]:
         """What decides values: a digest of the boxes, and of each mask's file."""
         return {
-            "boxes": len(self._boxes),
+            "boxes": self.num_boxed,
             "masks": len(self._masks),
             "digest": self._digest,
         }
