@@ -277,7 +277,8 @@ def _curve_of(
         for b, s in zip(sizes, scores, strict=True)
     ]
     # A map that holds what is no number has no order, and so no curve.
-    sampled = np.where(np.isnan(values).any((1, 2))[:, None], np.nan, np.stack(rows))
+    sampled = np.stack(rows)
+    sampled[np.isnan(values).reshape(n, -1).any(1)] = np.nan
     dtype = found.dtype
     return curve(jnp.asarray(steps, dtype), jnp.asarray(sampled, dtype))
 
