@@ -131,6 +131,12 @@ def test_photographs_that_cannot_be_read_are_named(compare, photos, tmp_path):
         assert {row["count"] for row in csv.DictReader(file)} == {"0", "4"}
 
 
+def test_all_metrics_are_asked_for_in_any_case(tiny, call, photos, tmp_path):
+    where = ("--data", photos, "--out", tmp_path / "out", "--methods", "gradient")
+    done = call("compare", *where, "--metrics", "All")
+    assert "The metric morf does not fit" in done.output
+
+
 def test_metrics_are_listed(call):
     done = call("metrics")
     assert "pointing_game\thigher\tboxes or masks" in done.output
