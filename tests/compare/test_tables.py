@@ -141,7 +141,9 @@ def test_damaged_masks_are_refused(tmp_path):
 def test_names_that_fit_no_photograph_are_refused(tmp_path):
     table = tmp_path / "boxes.csv"
     table.write_text("file,width,height,x0,y0,x1,y1\nb/a.png,9,9,1,1,2,2\n")
-    Annotations(table).check(["c.png", "b/a.png"])
+    names = iter(["c.png", "b/a.png", "d.png"])
+    Annotations(table).check(names)
+    assert next(names) == "d.png"  # which nothing has asked for
     with pytest.raises(ValueError, match="such as 'b/a.png', the photographs .* 'a.pn"):
         Annotations(table).check(["a.png"])
 

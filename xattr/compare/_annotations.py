@@ -103,12 +103,16 @@ class Annotations:
         Raises:
           ValueError: if so, with a name of each side.
         """
-        names = list(files)
-        known = {*self._boxes, *self._masks}
-        if self and not known & {*names, *map(_stem, names)}:
+        known, first = {*self._boxes, *self._masks}, ""
+        # To the first that is known: in an archive a name costs its photograph.
+        for name in files:
+            if known & {name, _stem(name)}:
+                return
+            first = first or name
+        if known:
             raise ValueError(
                 f"`boxes` and `masks` name none of the photographs: they have names "
-                f"such as {min(known)!r}, the photographs such as {names[0]!r}."
+                f"such as {min(known)!r}, the photographs such as {first!r}."
             )
 
 
