@@ -152,6 +152,7 @@ def test_names_that_fit_no_photograph_are_refused(tmp_path):
     ("text", "message"),
     [
         ("file,x0\n", "no column width, height, y0"),
+        ("file,width,height,x0,y0,x1,y1\n", "holds no box"),
         ("file,width,height,x0,y0,x1,y1\na,9,9,5,5,5,8\n", "has no area"),
         ("file,width,height,x0,y0,x1,y1\na,9,9,5,b,7,8\n", "must be numbers"),
         (

@@ -134,6 +134,8 @@ def _read_boxes(path: Path) -> Mapping[str, tuple[tuple[int, int], np.ndarray]]:
             table = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"`boxes` {path} cannot be read ({error}).") from error
+    if not table:
+        raise ValueError(f"`boxes` {path} holds no box: give a row for each.")
     boxes: dict[str, list[list[float]]] = defaultdict(list)
     shapes: dict[str, tuple[int, int]] = {}
     for number, row in enumerate(table, 2):
