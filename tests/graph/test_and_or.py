@@ -49,6 +49,12 @@ def moving(rng, images, ways, stray):
     return part, positions
 
 
+def test_however_small_a_share_one_node_votes():
+    positions, scores = np.full((1, 3, 2), 0.5), np.array([[1.0, 3.0, 2.0]])
+    found = fit_part(positions, scores, np.full((1, 2), 0.5), share=1e-9)
+    assert found.nodes.tolist() == [1]
+
+
 def test_a_part_is_found_by_the_nodes_that_go_with_it():
     rng = np.random.default_rng(0)
     ways = rng.uniform(-0.3, 0.3, (40, 2))

@@ -140,7 +140,7 @@ def fit_part(
         raise ValueError(f"`share`={share} must be in (0, 1]: `share=0.1`.")
     ways = part[:, None] - positions
     values = scores.mean(0) - penalty * ways.var(0).sum(-1)
-    count = ceil(round(share * len(values), 6))
+    count = max(1, ceil(round(share * len(values), 6)))
     nodes = np.argsort(-values, kind="stable")[:count]
     return PartTemplates(nodes, ways[:, nodes])
 

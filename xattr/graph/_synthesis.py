@@ -42,7 +42,7 @@ def kept_units(
         raise ValueError(f"`share`={share} must be in (0, 1]: `share=0.1`.")
     scores = np.asarray(placement.scores)
     # A tenth of 30 is 3, and not the 4 that rounding up its rounding error gives.
-    count = ceil(round(share * scores.shape[1], 6))
+    count = max(1, ceil(round(share * scores.shape[1], 6)))
     strongest = np.argsort(-scores, axis=1, kind="stable")[:, :count]
     keep = np.zeros(scores.shape, bool)
     np.put_along_axis(keep, strongest, True, axis=1)
