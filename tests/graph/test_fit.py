@@ -192,12 +192,58 @@ def test_bytes_are_as_good_as_numbers():
         ({"a": (0, 7, 7, 1)}, {}, "at least one"),
         ({"a": (2, 7, 7, 1)}, {"nodes_per_channel": {"a": 50}}, "1 to 49"),
         ({"a": (2, 7, 7, 1), "b": (2, 14, 14, 1)}, {}, "`num_parents`=15"),
+        ({"a": (2, 7, 7, 1)}, {"nodes_per_channel": {"b": 5}}, "has 'b'"),
+        ({"a": (2, 7, 7, 1)}, {"known": {"b": None}}, "`known` has 'b'"),
+        ({"a": (2, 7, 7, 1)}, {"num_iterations": 0}, "`num_iterations`=0"),
+        (
+            {"a": (2, 7, 7, 1), "b": (2, 14, 14, 1)},
+            {"constants": Constants(frozen=True)},
+            "keeps edges",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(shapes, options, message):
     features = {name: features_of(np.ones(shape)) for name, shape in shapes.items()}
     with pytest.raises(ValueError, match=message):
-        graphs.fit(features, num_iterations=1, key=KEY, **options)
+        graphs.fit(features, **{"num_iterations": 1, "key": KEY, **options})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"compat": "Matlab"}, "'matlab', None: `compat='matlab'`"),
+        ({"update": "em"}, "`update`='em'"),
+        ({"candidates": "all"}, "`candidates`='all'"),
+        ({"tau": float("nan")}, "`tau`=nan"),
+        ({"eta": -1.0}, "`eta`=-1.0"),
+        ({"num_parents": 0}, "`num_parents`=0"),
+        ({"num_candidates": 14}, "`num_candidates=15`"),
+    ],
+)
+def test_constants_that_mean_nothing_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        Constants(**values)
+
+
+def test_one_iteration_has_edges_and_is_inferred_again():
+    top, low = (
+        features_of(np.random.default_rng(2).uniform(size=(3, 5, 5, channels)))
+        for channels in (2, 1)
+    )
+    begun = graphs.init(KEY, top, nodes_per_channel=4, num_parents=0)
+    above = graphs.Above(begun.layer, begun.placement, 5, 5)
+    constants = Constants(num_parents=5)
+    options = {"nodes_per_channel": 3, "num_iterations": 1, "key": KEY}
+    found = graphs.fit_layer(low, above, constants=constants, **options)
+    assert all(len(set(row)) == 5 for row in found.layer.parents.tolist())
+    again = graphs.place(found.layer, low, above, constants=constants)
+    np.testing.assert_allclose(again.positions, found.placement.positions, atol=1e-4)
+    np.testing.assert_allclose(again.scores, found.placement.scores, rtol=1e-4)
+
+
+def test_a_missing_std_is_said(fitted):
+    with pytest.raises(ValueError, match="`stds` has no 'low'"):
+        graphs.with_stds(fitted[1].graph, {"top": np.ones((14, 14, 16))})
 
 
 def test_other_maps_than_the_graph_s_are_refused(fitted):
@@ -207,6 +253,19 @@ def test_other_maps_than_the_graph_s_are_refused(fitted):
     wrong = {**features, "low": features["top"]}
     with pytest.raises(ValueError, match="was learnt from"):
         graphs.infer(found.graph, wrong)
+
+
+def test_nodes_that_are_the_same_everywhere_explain_what_tau_leaves():
+    """A single cell: whatever the density, nobody's is half of it."""
+    means = jnp.zeros((1, 2))
+    layer = graphs.Layer(
+        means, jnp.ones(1), jnp.zeros((1, 0), int), means, jnp.ones(())
+    )
+    site = graphs.Site("a", 1, 1, 1, 1)
+    graph = graphs.Graph((site,), (layer,), constants=Constants(tau=0.5))
+    own = Features(jnp.full((1, 1, 1, 1), 3.0), jnp.ones(1))
+    (share,) = graphs.explained_shares(graph, {"a": own}, ())
+    np.testing.assert_allclose(share, 1 / 1.5, rtol=1e-6)
 
 
 def test_what_nodes_explain_is_counted_by_hand():

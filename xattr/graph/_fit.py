@@ -66,7 +66,8 @@ def fit(
 
     Raises:
       ValueError: if there are no sites or images, sites differ in their images, a site
-        is coarser than the one before it, or the constants don't fit.
+        is coarser than the one before it, `nodes_per_channel` or `known` names another
+        site, or as `fit_layer`.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -81,6 +82,12 @@ def fit(
       code, four of whose faults are mended: see `Constants.compat`.
     """
     constants = constants or Constants()
+    for name, given in (("nodes_per_channel", nodes_per_channel), ("known", known)):
+        if others := [site for site in given or {} if site not in features]:
+            raise ValueError(
+                f"`{name}` has {others[0]!r}; the sites of `features` are "
+                f"{', '.join(map(repr, features))}."
+            )
     sites = _sites(features, nodes_per_channel or {})
     keys = jax.random.split(key, len(sites))
     layers: list[Layer] = []
@@ -138,7 +145,16 @@ def infer(graph: Graph, features: Mapping[str, Features]) -> tuple[Placement, ..
 def with_stds(
     graph: Graph, stds: Mapping[str, Float[Array | np.ndarray, "h w d"]]
 ) -> Graph:
-    """The graph, with the units of its features."""
+    """The graph, with the units of its features.
+
+    Raises:
+      ValueError: if those of a site are missing.
+    """
+    if missing := [site.name for site in graph.sites if site.name not in stds]:
+        raise ValueError(
+            f"`stds` has no {missing[0]!r}; it must hold each site of the graph: "
+            "`unit_std(model, batches, [site.name for site in graph.sites])`."
+        )
     return replace(graph, stds=tuple(np.asarray(stds[s.name]) for s in graph.sites))
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from xattr._checks import check_count
 from xattr.graph._constants import Constants
 from xattr.graph._edges import choose_parents
 from xattr.graph._expectation import Explained
@@ -176,13 +177,22 @@ def fit_layer(
       key: of the cells at which nodes begin.
 
     Raises:
-      ValueError: if there are more nodes per channel than cells, or fewer nodes above
-        than parents.
+      TypeError: if a count is no whole number.
+      ValueError: if there are more nodes per channel than cells, fewer nodes above than
+        parents, or no iterations; or if edges are to be kept, of which a new layer has
+        none.
 
     References:
       [zhang2018interpreting].
     """
     constants = constants or Constants()
+    check_count("num_iterations", num_iterations)
+    if above is not None and constants.frozen:
+        raise ValueError(
+            "`frozen`=True keeps edges, of which a layer that is yet to be learnt has "
+            "none: begin with `Constants()`, and go on from its state by `step(state, "
+            "features, above, constants=Constants(frozen=True))`."
+        )
     parents = 0 if above is None else constants.num_parents
     if above is not None and above.layer.means.shape[0] < parents:
         raise ValueError(
@@ -201,8 +211,10 @@ def fit_layer(
         return _iterate(state, features, above, constants)
 
     state, rest = jax.lax.scan(more, state, length=num_iterations - 1)
-    guide = above if num_iterations > 1 else None
-    _, found, placement = _swept(state.layer, features, guide, constants)
+    if above is not None and num_iterations == 1:
+        # Whoever infers goes by the edges, however few iterations there were.
+        state = _connected(state, features, above, constants)
+    _, found, placement = _swept(state.layer, features, above, constants)
     layer, placement = rested(state.layer, placement)
     curve = jnp.concatenate([first[None], rest, found.log_likelihood[None]])
     return Fitted(layer, placement, curve)
