@@ -3,11 +3,14 @@
 import csv
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
 from xattr.cli import _graph_fitting
+from xattr.cli._graph_evaluating import plain_peaks
+from xattr.graph import Features
 
 SIDE = 16
 
@@ -105,6 +108,10 @@ def test_another_graph_is_not_mixed_in(fit):
         (("--sites", "nothing"), "nothing"),
         (("--sites", "dot:0"), "dot:0"),
         (("--iterations", "0"), "iterations"),
+        (("--tau", "-1"), "`--tau` -1.0; it must be positive"),
+        (("--parents", "601"), "`--parents` 601; they are chosen among"),
+        (("--sites", "relu:1,relu:0", "--parents", "185"), "184 nodes"),
+        (("--out", "/proc/out"), "/proc/out"),
         (("--model", "nowhere:at_all"), "nowhere"),
     ],
 )
@@ -113,6 +120,38 @@ def test_a_wrong_call_writes_nothing(fit, tmp_path, arguments, message):
     assert done.exit_code == 2
     assert message in done.output
     assert not (tmp_path / "out").exists()
+
+
+def test_one_negative_is_refused(fit, call, birds, tmp_path):
+    where = (
+        "--data",
+        birds,
+        "--negatives",
+        birds / "00.png",
+        "--out",
+        tmp_path / "out",
+    )
+    done = call("graph", "fit", *where, "--sites", "relu:1")
+    assert done.exit_code == 2
+    assert "`--negatives` holds 1 photograph" in done.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_negatives_are_another_graph(fit, call, photos, birds, tmp_path):
+    assert fit().exit_code == 0
+    moved = photos.rename(tmp_path / "others")
+    where = ("--data", birds, "--negatives", moved, "--out", tmp_path / "out")
+    done = call("graph", "fit", *where, "--sites", "relu:1", "--iterations", 2)
+    assert done.exit_code == 2
+    assert "another negative_data" in done.output
+
+
+def test_raw_peaks_are_those_of_plain_activations():
+    levels = np.array([[[[4], [2]]], [[[0], [3]]]], np.uint8)
+    features = Features(jnp.asarray(levels), jnp.array([0.5]))
+    found = plain_peaks(features, np.array([[[1.0], [3.0]]]))
+    np.testing.assert_array_equal(found.positions[:, 0], [[0, 1], [0, 1]])
+    np.testing.assert_array_equal(found.scores, [[3.0], [4.5]])
 
 
 def test_too_few_photographs_are_refused(fit, photos, tmp_path):
@@ -135,6 +174,8 @@ def test_too_few_that_can_be_read_are_said(fit, birds):
     [
         ("00.png,16,16,square,20,3", "outside of the photograph's 16 x 16"),
         ("00.png,16,16,square,a,3", "line 2"),
+        ("00.png,0,0,square,0,0", "line 2: 0 x 0 pixels"),
+        ("00.png,16,16,square,2,3", "names 1 of the 12 photographs"),
         ("other.png,16,16,square,2,3", "names none of the 12 photographs"),
     ],
 )

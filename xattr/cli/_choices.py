@@ -13,7 +13,8 @@ _COMMANDS = {
     r"`xattr\.models\.names\(\)`": r"`python -m xattr models`",
     r"`load\([^`]*weights=\"([^`\"]+)\"\)`": r"`--weights \1`",
     r"`xattr\.(\w+)\(model, images[^`]*\)`": r"`--method \1`",
-    r"`(site|weights)`(?:=| )": r"`--\1` ",
+    r"`(site|tau|weights)`(?:=| )": r"`--\1` ",
+    r"`num_parents`=": r"`--parents` ",
     r"`name`=": r"`--model` ",
 }
 

@@ -85,7 +85,7 @@ def fit(
     )
     try:
         code = fit_graph(request, out)
-    except (ImportError, TypeError, ValueError) as error:
+    except (ImportError, OSError, TypeError, ValueError) as error:
         fail(for_command_line(error, model))
     raise typer.Exit(code)
 
@@ -105,7 +105,7 @@ def show(
 
     try:
         show_graph(folder, nodes)
-    except (FileNotFoundError, ImportError, TypeError, ValueError) as error:
+    except (ImportError, OSError, TypeError, ValueError) as error:
         fail(error)
 
 
@@ -137,5 +137,5 @@ def evaluate(
 
     try:
         evaluate_graph(folder, data, landmarks, draws, batch_size)
-    except (FileNotFoundError, ImportError, TypeError, ValueError) as error:
+    except (ImportError, OSError, TypeError, ValueError) as error:
         fail(error)

@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from xattr.cli._console import progress_bar, say, show_table
 from xattr.cli._folder import write_whole
+from xattr.cli._graph_fitting import LEAST
 from xattr.cli._graph_folder import GRAPH, GraphFolder, Photographs, preprocess_of
 from xattr.images import Preprocess, Stretch
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 EVALUATION = "evaluation.csv"
 _COLUMNS = ("file", "width", "height", "part", "x", "y")
-_UNITS = 167
+_UNITS, _BATCH = 167, 50
 
 
 def evaluate_graph(
@@ -30,7 +31,7 @@ def evaluate_graph(
 
     Raises:
       FileNotFoundError: if there is no graph or no table.
-      ValueError: if the table is wrong, or names none of the photographs.
+      ValueError: if the table is wrong, or names too few of the photographs.
     """
     from xattr.cli._subject import find_subject
     from xattr.graph import extract, infer, load
@@ -56,10 +57,12 @@ def evaluate_graph(
     features = extract(subject.model, batches(), sites, stds)
     nothing = np.full((len(parts), 2), np.nan)
     places = np.stack([marked.get(name, nothing) for name in photographs.names])
-    if np.isnan(places).all():
+    seen = int((~np.isnan(places).all((1, 2))).sum())
+    if seen < LEAST:
         raise ValueError(
-            f"`--landmarks` {landmarks} names none of the {len(places)} photographs, "
-            f"such as {photographs.names[0]!r}."
+            f"`--landmarks` {landmarks} names {seen or 'none'} of the {len(places)} "
+            f"photographs, such as {photographs.names[0]!r}; at least {LEAST} are "
+            "needed, better some hundred."
         )
     rows = list(_rows(graph, features, infer(graph, features), places, draws))
     heads = list(rows[0])
@@ -89,13 +92,13 @@ def _rows(
         interval,
         landmark_discs,
         part_purity,
-        raw_peaks,
     )
 
     shares = explained_shares(graph, dict(features), tuple(placements))
     discs = landmark_discs(places, size=(56, 56))
-    for site, placement, share in zip(graph.sites, placements, shares, strict=True):
-        raw = raw_peaks(features[site.name])
+    layers = zip(graph.sites, graph.stds, placements, shares, strict=True)
+    for site, std, placement, share in layers:
+        raw = plain_peaks(features[site.name], std)
         both = [
             (site.fractions(np.asarray(p.positions)), np.asarray(p.scores))
             for p in (placement, raw)
@@ -129,6 +132,20 @@ def _rows(
                 }
 
 
+def plain_peaks(features: "Features", std: Float[np.ndarray, "h w d"]) -> "Placement":
+    """Raw peaks of the activations as they are, not in units of what they vary by."""
+    import jax.numpy as jnp
+
+    from xattr.graph import Features, Placement, mass, raw_peaks
+
+    unit = jnp.ones_like(features.step)
+    found = [
+        raw_peaks(Features(mass(features, slice(k, k + _BATCH)) * std[None], unit))
+        for k in range(0, len(features.levels), _BATCH)
+    ]
+    return Placement(*(np.concatenate(each) for each in zip(*found, strict=True)))
+
+
 def _told(found) -> str:
     return f"{found.mean:.4f} [{found.low:.4f}, {found.high:.4f}]"
 
@@ -140,8 +157,8 @@ def read_landmarks(
 
     Raises:
       FileNotFoundError: if there is no such file.
-      ValueError: if a column is missing, a number is none, or a landmark is outside of
-        its photograph.
+      ValueError: if a column is missing, a number is none, a photograph has no size, or
+        a landmark is outside of it.
     """
     if not path.is_file():
         raise FileNotFoundError(f"`--landmarks` {path} is no file.")
@@ -164,6 +181,11 @@ def read_landmarks(
                 raise ValueError(
                     f"`--landmarks` {path}, line {line}: {error}."
                 ) from None
+            if not (0 < width < np.inf and 0 < height < np.inf):
+                raise ValueError(
+                    f"`--landmarks` {path}, line {line}: {width:g} x {height:g} pixels "
+                    "are no photograph's."
+                )
             if not (0 <= x <= width and 0 <= y <= height):
                 raise ValueError(
                     f"`--landmarks` {path}, line {line}: the {row['part']} of "

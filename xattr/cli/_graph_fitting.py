@@ -1,6 +1,6 @@
 """Learning an explanatory graph, so that a break costs no more than what is begun."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from xattr.cli._photographs import describe_source
 
 if TYPE_CHECKING:
     from xattr.cli._subject import Subject
-    from xattr.graph import Fitted
+    from xattr.graph import Constants, Fitted
 
 LEAST = 10
 
@@ -53,13 +53,14 @@ def fit_graph(request: Request, out: Path) -> int:
     import jax.numpy as jnp
 
     from xattr.cli._subject import find_subject
-    from xattr.graph import default_sites
+    from xattr.graph import Constants, default_sites
 
+    constants = Constants(num_parents=request.parents, tau=request.tau)
     subject = find_subject(request.model, request.weights, request.size)
     preprocess = preprocess_for(subject, request.cut)
     one = jnp.zeros((1, *preprocess.shape))
     sites = request.sites or default_sites(subject.model, one)
-    _check_sites(subject, one, sites)
+    _check_sites(subject, one, sites, request.parents)
     photographs = Photographs(request.data, preprocess, request.batch_size, out)
     others = Photographs(request.negatives, subject.preprocess, request.batch_size, out)
     if len(photographs) < LEAST:
@@ -67,25 +68,14 @@ def fit_graph(request: Request, out: Path) -> int:
             f"`--data` holds {len(photographs)} photographs; a graph needs at least "
             f"{LEAST} of one category, better some hundred."
         )
+    if len(others) < 2:
+        raise ValueError(
+            f"`--negatives` holds {len(others)} photograph; how much units vary shows "
+            "in at least 2, better some hundred."
+        )
     folder = GraphFolder(out)
-    folder.begin(
-        {
-            "model": subject.name,
-            "weights": subject.weights,
-            "weights_file": None if request.weights is None else str(request.weights),
-            "size": request.size,
-            "preprocess": described(preprocess),
-            "sites": list(sites),
-            "data": describe_source(request.data, None)["source"]["places"],
-            "photographs": len(photographs),
-            "negatives": len(others),
-            "iterations": request.iterations,
-            "parents": request.parents,
-            "tau": request.tau,
-            "seed": request.seed,
-        }
-    )
-    work = _Work(request, subject, tuple(sites), folder, photographs, others)
+    work = _Work(request, constants, subject, tuple(sites), folder, photographs, others)
+    folder.begin({**work.settings(), "preprocess": described(preprocess)})
     try:
         with interruptible() as interruption:
             work.run(interruption.check)
@@ -102,13 +92,24 @@ def fit_graph(request: Request, out: Path) -> int:
     return SKIPPED if photographs.skipped or others.skipped else 0
 
 
-def _check_sites(subject: "Subject", one: Any, sites: Any) -> None:
+def _check_sites(
+    subject: "Subject", one: Any, sites: Sequence[str], parents: int
+) -> None:
     """Refuse sites that don't go together, before anything is written."""
     import jax
 
+    from xattr.graph import default_nodes
     from xattr.graph._grids import read_grids
 
-    jax.eval_shape(lambda x: read_grids(subject.model, x, tuple(sites)), one)
+    grids = jax.eval_shape(lambda x: read_grids(subject.model, x, tuple(sites)), one)
+    for name in sites[:-1]:
+        _, height, width, channels = grids[name].shape
+        count = channels * default_nodes(height, width)
+        if parents > count:
+            raise ValueError(
+                f"`--parents` {parents}, but {name!r} has {count} nodes that those of "
+                f"the layer below can follow: `--parents {count}` at most."
+            )
 
 
 @dataclass
@@ -116,17 +117,38 @@ class _Work:
     """What `graph fit` does, step by step; what a folder has is not done again."""
 
     request: Request
+    constants: "Constants"
     subject: "Subject"
     sites: tuple[str, ...]
     folder: GraphFolder
     photographs: Photographs
     others: Photographs
 
+    def settings(self) -> dict[str, Any]:
+        """What decides the graph, and where its photographs are."""
+        request, subject = self.request, self.subject
+        file = request.weights
+        return {
+            "model": subject.name,
+            "weights": subject.weights,
+            "weights_file": None if file is None else str(file.absolute()),
+            "size": request.size,
+            "sites": list(self.sites),
+            "data": _places(request.data),
+            "photographs": len(self.photographs),
+            "negative_data": _places(request.negatives),
+            "negatives": len(self.others),
+            "iterations": request.iterations,
+            "parents": request.parents,
+            "tau": request.tau,
+            "seed": request.seed,
+        }
+
     def run(self, check: Callable[[], None]) -> None:
         """Everything that is not there."""
         import jax
 
-        from xattr.graph import Constants, extract, fit, save, unit_std, with_stds
+        from xattr.graph import extract, fit, save, unit_std, with_stds
 
         model, sites, folder = self.subject.model, self.sites, self.folder
         stds = folder.stds(sites)
@@ -163,9 +185,7 @@ class _Work:
             found = fit(
                 features,
                 num_iterations=self.request.iterations,
-                constants=Constants(
-                    num_parents=self.request.parents, tau=self.request.tau
-                ),
+                constants=self.constants,
                 key=jax.random.key(self.request.seed),
                 known=known,
                 report=report,
@@ -173,6 +193,11 @@ class _Work:
         if not (folder.path / GRAPH).exists():
             graph = with_stds(found.graph, stds)
             save(graph, folder.path / GRAPH, about=folder.settings())
+
+
+def _places(data: Sequence[str]) -> list[str]:
+    """Where photographs are, from any working directory."""
+    return describe_source(data, None)["source"]["places"]
 
 
 def _watched(

@@ -166,7 +166,7 @@ class Photographs:
       skipped: names of those that could not, with the reason.
 
     Raises:
-      ValueError: if there is no image.
+      ValueError: if there is no image, or the network's are no squares.
     """
 
     def __init__(
@@ -178,6 +178,12 @@ class Photographs:
     ) -> None:
         from xattr.data import open_source
 
+        height, width, _ = preprocess.shape
+        if height != width:
+            raise ValueError(
+                f"The network takes images of {height} x {width}; graphs are learnt "
+                "from squares here."
+            )
         self._source = open_source(list(places), leave_out=leave_out)
         if not len(self._source):
             raise ValueError(f"{' '.join(places)} holds no image.")
@@ -194,18 +200,12 @@ class Photographs:
         from xattr.data import load_tiles
 
         self.names, self.skipped = [], []
-        height, width, _ = self._preprocess.shape
-        if height != width:
-            raise ValueError(
-                f"The network takes images of {height} x {width}; graphs are learnt "
-                "from squares here."
-            )
         tiles = load_tiles(
             self._source,
             range(-(-len(self) // self._batch_size)),
             tile_size=self._batch_size,
             transform=self._preprocess.pixels,
-            size=height,
+            size=self._preprocess.shape[0],
         )
         for tile in tiles:
             good = [n for n, slot in enumerate(tile.records) if not slot.reason]
