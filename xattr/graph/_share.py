@@ -40,6 +40,13 @@ def explained_shares(
 
     Returns:
       Numbers in [0, 1], one per image and layer; 0 where nothing is active.
+
+    Notes:
+      Nodes whose densities were the same everywhere would explain $1 / (1 + \tau)$,
+      0.909 by default, whatever they look at: only what is above that is owed to where
+      nodes are. In learning, what no node explains has `Constants.tau` times the mean
+      of the nodes' densities summed over their candidates, which is more: there it
+      takes a larger share.
     """
     found = []
     for number, (site, layer) in enumerate(zip(graph.sites, graph.layers, strict=True)):
