@@ -143,7 +143,7 @@ def plain_peaks(features: "Features", std: Float[np.ndarray, "h w d"]) -> "Place
         raw_peaks(Features(mass(features, slice(k, k + _BATCH)) * std[None], unit))
         for k in range(0, len(features.levels), _BATCH)
     ]
-    return Placement(*(np.concatenate(each) for each in zip(*found, strict=True)))
+    return Placement(*(jnp.concatenate(each) for each in zip(*found, strict=True)))
 
 
 def _told(found) -> str:
