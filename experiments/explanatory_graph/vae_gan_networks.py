@@ -1,9 +1,36 @@
-"""Encoder, decoder and discriminator."""
+"""Encoder, decoder and discriminator of a VAE-GAN, and what they are trained with."""
+
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-from config import Config
 from flax import nnx
+
+
+@dataclass(frozen=True)
+class Config:
+    """What they are, and are trained with.
+
+    Attributes:
+      side: of the photographs, in pixels; the encoder's maps are a half, a quarter and
+        an eighth of it.
+      widths: channels of its three convolutions.
+      latents: numbers that a photograph becomes.
+      batch_size: photographs of a step.
+      num_steps: of training.
+      learning_rate: of all three networks.
+      gamma: weight of the reconstruction against deceiving, in the decoder's loss.
+      seed: of everything.
+    """
+
+    side: int = 64
+    widths: tuple[int, int, int] = (32, 64, 128)
+    latents: int = 64
+    batch_size: int = 32
+    num_steps: int = 3000
+    learning_rate: float = 3e-4
+    gamma: float = 1e-2
+    seed: int = 0
 
 
 def _norm(width: int, rngs: nnx.Rngs) -> nnx.BatchNorm:
@@ -82,3 +109,13 @@ class Discriminator(nnx.Module):
         for block in self.blocks:
             x = block(x)
         return self.head(x.reshape(len(x), -1))[:, 0], x
+
+
+class Networks(nnx.Module):
+    """All three."""
+
+    def __init__(self, config: Config) -> None:
+        rngs = nnx.Rngs(config.seed)
+        self.encoder = Encoder(config, rngs)
+        self.decoder = Decoder(config, rngs)
+        self.discriminator = Discriminator(config, rngs)
