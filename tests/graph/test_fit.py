@@ -10,6 +10,8 @@ import pytest
 from tests.oracles import explanatory_graph as oracle
 from xattr import graph as graphs
 from xattr.graph import Constants, Features, Placement
+from xattr.graph._agreement import unguided
+from xattr.graph._expectation import density
 
 KEY = jax.random.key(0)
 # The same for all, so that programs are compiled once.
@@ -255,30 +257,21 @@ def test_other_maps_than_the_graph_s_are_refused(fitted):
         graphs.infer(found.graph, wrong)
 
 
-def test_nodes_that_are_the_same_everywhere_explain_what_tau_leaves():
-    """A single cell: whatever the density, nobody's is half of it."""
-    means = jnp.zeros((1, 2))
-    layer = graphs.Layer(
-        means, jnp.ones(1), jnp.zeros((1, 0), int), means, jnp.ones(())
-    )
-    site = graphs.Site("a", 1, 1, 1, 1)
-    graph = graphs.Graph((site,), (layer,), constants=Constants(tau=0.5))
-    own = Features(jnp.full((1, 1, 1, 1), 3.0), jnp.ones(1))
-    (share,) = graphs.explained_shares(graph, {"a": own}, ())
-    np.testing.assert_allclose(share, 1 / 1.5, rtol=1e-6)
-
-
-def test_what_nodes_explain_is_counted_by_hand():
-    """One cell of a map of two, with a node right on it."""
+@pytest.mark.parametrize("candidates", ["cells", "windows"])
+def test_what_nodes_explain_is_counted_by_hand(candidates):
+    """One cell of a map of two is active, with a node right on it."""
     site = graphs.Site("a", 1, 2, 1, 1)
     means = jnp.zeros((1, 2))
     layer = graphs.Layer(
         means, jnp.ones(1), jnp.zeros((1, 0), int), means, jnp.ones(())
     )
-    graph = graphs.Graph((site,), (layer,), constants=Constants(tau=0.5))
+    constants = Constants(tau=0.5, candidates=candidates)
+    graph = graphs.Graph((site,), (layer,), constants=constants)
     own = Features(jnp.array([[[[1.0], [0.0]]]]), jnp.ones(1))
     nothing = Placement(means[None], jnp.ones((1, 1)), jnp.ones((1, 1)))
     (share,) = graphs.explained_shares(graph, {"a": own}, (nothing,))
-    s = 0.15 * 2**0.5
-    here, there = 1.0, np.exp(-1 / (2 * s**2))
-    np.testing.assert_allclose(share, 1 / (1 + 0.5 * (here + there) / 2), rtol=1e-5)
+    here, nobodys = 1 / (2 * np.pi * 0.15**2 * 2), 0.5
+    if candidates == "windows":
+        prior = unguided(means, 2**0.5)
+        nobodys *= float(density(prior, layer.scales, 2**0.5, 1, 1.0).own.sum())
+    np.testing.assert_allclose(share, here / (here + nobodys), rtol=1e-5)

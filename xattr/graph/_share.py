@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from xattr.graph._agreement import Prior
 from xattr.graph._constants import Constants
-from xattr.graph._expectation import at_cells
+from xattr.graph._expectation import at_cells, density
 from xattr.graph._graph import Features, Graph, Layer, Placement
 from xattr.graph._sweep import (
     Above,
@@ -30,8 +31,8 @@ def explained_shares(
 
     $$ \sum_x F_x \frac{\sum_V P(x|V)}{\sum_V P(x|V) + \tau} \Big/ \sum_x F_x ; $$
 
-    the rest falls to what no node explains, whose density $\tau$ is `Constants.tau`
-    times that of the nodes, averaged over the map.
+    the rest falls to what no node explains, whose density $\tau$ is the one of
+    learning: `Constants.tau` times the nodes' mean density, summed over candidates.
 
     Args:
       graph: as it was learnt.
@@ -40,13 +41,6 @@ def explained_shares(
 
     Returns:
       Numbers in [0, 1], one per image and layer; 0 where nothing is active.
-
-    Notes:
-      Nodes whose densities were the same everywhere would explain $1 / (1 + \tau)$,
-      0.909 by default, whatever they look at: only what is above that is owed to where
-      nodes are. In learning, what no node explains has `Constants.tau` times the mean
-      of the nodes' densities summed over their candidates, which is more: there it
-      takes a larger share.
     """
     found = []
     for number, (site, layer) in enumerate(zip(graph.sites, graph.layers, strict=True)):
@@ -61,18 +55,25 @@ def explained_shares(
 def _shares(
     layer: Layer, features: Features, above: Above | None, *, constants: Constants
 ) -> Float[Array, " i"]:
-    _, height, width, channels = features.levels.shape
+    side = side_of(features)
     ratio = ratio_of(features, above, constants.compat)
-    ways, prior_of = expected(layer, side_of(features), above, ratio)
+    ways, prior_of = expected(layer, side, above, ratio)
+
+    def nobodys(prior: Prior) -> Float[Array, ""]:
+        if constants.candidates == "cells":
+            return constants.tau * prior.agreement.mean()
+        channels = features.step.size
+        return density(prior, layer.scales, side, channels, constants.tau).none
 
     def of_image(image: tuple) -> Float[Array, ""]:
         levels, moved = image
         mass = mass_of(features, levels)
-        rows, columns = at_cells(mass, prior_of(moved))
+        prior = prior_of(moved)
+        rows, columns = at_cells(mass, prior)
         nodes = jnp.einsum("dnh,dnw->dhw", rows, columns)
-        none = constants.tau * nodes.sum() / (height * width * channels)
-        total = mass.sum()
-        explained = (mass * nodes / (nodes + none)).sum()
+        whole, total = nodes + nobodys(prior), mass.sum()
+        # Where all densities are too small to be numbers, nothing is explained.
+        explained = (mass * nodes / jnp.where(whole > 0, whole, 1)).sum()
         return explained / jnp.where(total > 0, total, 1)
 
     return jax.lax.map(of_image, (features.levels, ways))
