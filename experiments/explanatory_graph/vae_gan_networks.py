@@ -27,7 +27,7 @@ class Config:
     widths: tuple[int, int, int] = (32, 64, 128)
     latents: int = 64
     batch_size: int = 32
-    num_steps: int = 3000
+    num_steps: int = 1200
     learning_rate: float = 3e-4
     gamma: float = 1e-2
     seed: int = 0
