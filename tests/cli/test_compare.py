@@ -2,6 +2,7 @@
 
 import csv
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -36,6 +37,15 @@ def test_compare_writes_tables_figures_and_a_page(compare, photos, tmp_path):
         float(rows["grad_cam", "gini"][k]) for k in ("low", "mean", "high")
     )
     assert low <= mean <= high
+    with (out / "curves.csv").open() as file:
+        curve = [
+            float(row["mean"])
+            for row in csv.DictReader(file)
+            if (row["method"], row["metric"]) == ("gradient", "deletion")
+        ]
+    assert len(curve) == 17
+    area = np.trapezoid(curve) / 16
+    assert area == pytest.approx(float(rows["gradient", "deletion"]["mean"]), rel=1e-4)
     for name in ("curves.png", "agreement.png", "speed.png", "costs.csv"):
         assert (out / name).stat().st_size > 50
     page = (out / "index.html").read_text()

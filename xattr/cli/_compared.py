@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from xattr.run import Place
 
 RESULTS, COSTS, PAGE = "results.csv", "costs.csv", "index.html"
+CURVES = "curves.csv"
 SHOWN = 12
 
 # What stands for faithfulness beside the cost: the first of these that was measured.
@@ -41,7 +42,7 @@ def report_comparison(
     passes: Mapping[str, Mapping[str, float]],
 ) -> int:
     """Write tables, figures and the page of a finished comparison; the exit code."""
-    from xattr.compare import read_results, results_csv
+    from xattr.compare import curves_csv, read_results, results_csv
     from xattr.run import Place
 
     place = Place(out)
@@ -52,6 +53,8 @@ def report_comparison(
         if name in times.methods
     }
     place.write(RESULTS, results_csv(comparison, results))
+    if results.curves:
+        place.write(CURVES, curves_csv(results))
     place.write(COSTS, _costs(comparison, seconds, passes))
     _show(comparison, results)
     _say_skipped(comparison, results, place)

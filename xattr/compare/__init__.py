@@ -17,6 +17,7 @@ from xattr.compare._reduced import reduced
 from xattr.compare._results import (
     Estimate,
     Results,
+    curves_csv,
     estimate,
     read_results,
     results_csv,
@@ -43,6 +44,7 @@ __all__ = [
     "Times",
     "agreement",
     "count_passes",
+    "curves_csv",
     "disagreement",
     "estimate",
     "maps_place",

@@ -139,6 +139,19 @@ def results_csv(comparison: Comparison, results: Results) -> bytes:
     return text.getvalue().encode()
 
 
+def curves_csv(results: Results) -> bytes:
+    """One line per method, metric that has a curve, and place along it, from 0."""
+    text = io.StringIO(newline="")
+    out = csv.writer(text, lineterminator="\n")
+    out.writerow(["method", "metric", "place", "mean"])
+    for metric, curves in results.curves.items():
+        for method, curve in curves.items():
+            for place, mean in enumerate(curve):
+                number = f"{mean:.6g}" if np.isfinite(mean) else ""
+                out.writerow([method, metric, place, number])
+    return text.getvalue().encode()
+
+
 def _nan_mean(rows: np.ndarray) -> np.ndarray:
     """The mean of what is finite in each place; NaN where nothing is."""
     known = np.isfinite(rows)
