@@ -86,8 +86,8 @@ def main() -> None:
         *("evaluate", out, "--data", work / "test", "--boxes", work / "boxes.csv"),
         *("--against", AGAINST, "--limit", MEASURED),
     )
-    shutil.copy(out / "evaluation.csv", HERE / "evaluation.csv")
-    shutil.copy(out / "losses.csv", HERE / "losses.csv")
+    for name in ("evaluation.csv", "differences.csv", "losses.csv"):
+        shutil.copy(out / name, HERE / name)
     results = {
         "date": datetime.date.today().isoformat(),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}",

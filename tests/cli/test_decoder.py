@@ -106,6 +106,15 @@ def test_a_decoder_is_trained_shown_and_measured(train, call, photos, tmp_path):
     assert drops["all ones"] < drops["centered gaussian"]
     assert float(rows["centered gaussian"]["energy in boxes"]) > 0.9
     assert float(rows["decoder"]["ms per image"]) > 0
+    with (out / "differences.csv").open() as file:
+        found = {(row["measure"], row["against"]): row for row in csv.DictReader(file)}
+    measured = set(rows["decoder"]) - {"method", "ms per image", "forward passes"}
+    assert {measure for measure, _ in found} == measured
+    for name in ("grad_cam", "all ones"):
+        more = found["drop", name]
+        less = float(more["mean"]) - (drops["decoder"] - drops[name])
+        assert abs(less) < 2e-4
+        assert float(more["low"]) <= float(more["mean"]) <= float(more["high"])
 
 
 @pytest.mark.slow

@@ -149,7 +149,8 @@ def evaluate(
     increase, insertion and deletion, the energy in boxes if there are any, the mean of
     the map scaled to [0, 1], and the time for an image, in milliseconds and in forward
     passes. The controls are a map that shows everything but one pixel, and a Gaussian
-    in the middle.
+    in the middle. `differences.csv` has what the decoder has more than each of the
+    others in the same photographs, with intervals of 95 %.
     """
     from xattr.cli._decoder_evaluating import evaluate_decoder
 
