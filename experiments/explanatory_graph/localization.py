@@ -77,8 +77,9 @@ def localization(
                     )
                     guesses[name] = np.asarray(there.positions)
                 for name, guess in guesses.items():
+                    # A part is nowhere where none of its nodes votes.
                     apart = graphs.normalized_distance(guess, true)
-                    distances.setdefault(name, []).append(float(np.mean(apart)))
+                    distances.setdefault(name, []).append(float(np.nanmean(apart)))
         found[str(number)] = {
             name: [round(float(np.mean(d)), 4), round(float(np.std(d)), 4)]
             for name, d in distances.items()

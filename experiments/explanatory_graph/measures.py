@@ -18,10 +18,14 @@ def measured_instability(
     raw: tuple[np.ndarray, np.ndarray],
     still: np.ndarray,
     landmarks: np.ndarray,
+    strongest: int,
 ) -> Selections:
-    """Of the nodes, of the raw peaks, and of nodes that never move."""
+    """Of the nodes, of the raw peaks, and of nodes that never move.
+
+    Of all of them, and of as many as `strongest` says.
+    """
     found: Selections = {}
-    for units in (None, UNITS):
+    for units in (None, strongest):
         for stricter in (False, True):
             options: Any = {"num_units": units, "visible_first": stricter}
             ours, theirs = (

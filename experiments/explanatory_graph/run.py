@@ -34,6 +34,7 @@ import vae_gan
 from crops import DATA_SETS, Crops, batched, others, pets
 from localization import localization
 from measures import (
+    UNITS,
     described,
     measured_instability,
     measured_regression,
@@ -256,6 +257,8 @@ def measured(learnt: Learnt, parts: Sequence[str]) -> dict[str, Any]:
     """Both measures of each layer, and of the mean of the layers."""
     asked, landmarks = learnt.asked, learnt.crops.of(parts)[learnt.asked]
     found: dict[str, dict[str, Any]] = {name: {} for name in MEASURES}
+    # As published, but for a network of few channels.
+    strongest = min(UNITS, *(f.step.size for f in learnt.plain.values()))
     for number, site in enumerate(learnt.graph.sites):
         placement = Placement(*(x[asked] for x in learnt.placements[number]))
         own = learnt.plain[site.name]
@@ -263,7 +266,7 @@ def measured(learnt: Learnt, parts: Sequence[str]) -> dict[str, Any]:
         nodes, raw = shares_of(site, placement), shares_of(site, peaks)
         still = resting(learnt.graph, number, len(asked))
         found["instability"][site.name] = measured_instability(
-            nodes, raw, still, landmarks
+            nodes, raw, still, landmarks, strongest
         )
         found["regression"][site.name] = measured_regression(
             nodes[0], raw[0], still, landmarks
