@@ -65,7 +65,9 @@ def train(call, network, photos, tmp_path):
     return train
 
 
-def test_a_decoder_is_trained_shown_and_measured(train, call, photos, tmp_path):
+def test_a_decoder_is_trained_shown_and_measured(
+    train, network, call, photos, tmp_path
+):
     done = train()
     assert done.exit_code == 0, done.output
     assert "3 photographs to train on, 2 held out." in done.output
@@ -115,6 +117,13 @@ def test_a_decoder_is_trained_shown_and_measured(train, call, photos, tmp_path):
         less = float(more["mean"]) - (drops["decoder"] - drops[name])
         assert abs(less) < 2e-4
         assert float(more["low"]) <= float(more["mean"]) <= float(more["high"])
+
+    other = jax.tree.map(lambda x: 2 * x, network.model.params)
+    network.model = xattr.from_function(apply, other)
+    arguments = ("--method", "decoder", "--decoder", out)
+    done = call("explain", photos, *arguments, out=tmp_path / "other")
+    assert done.exit_code == 2
+    assert "was trained on other parameters of this network" in done.output
 
 
 @pytest.mark.slow

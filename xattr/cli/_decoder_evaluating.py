@@ -15,7 +15,12 @@ from jaxtyping import Array, Float
 
 from xattr.cli._choices import choose_methods
 from xattr.cli._console import progress_bar, say, show_table
-from xattr.cli._decoder_folder import NAME, settings_of, with_decoder
+from xattr.cli._decoder_folder import (
+    NAME,
+    check_parameters,
+    settings_of,
+    with_decoder,
+)
 from xattr.cli._folder import write_whole
 
 if TYPE_CHECKING:
@@ -56,6 +61,7 @@ def evaluate_decoder(
     file = settings["weights_file"]
     weights = None if file is None else Path(file)
     subject = find_subject(settings["model"], weights, settings["size"])
+    check_parameters(folder, subject.model)
     square = squares(subject.preprocess, subject.name)
     table = with_decoder(METHODS, folder, subject.name)
     chosen = choose_methods([NAME, *against], table, option="--against")

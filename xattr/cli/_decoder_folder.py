@@ -69,6 +69,29 @@ def load_trained(folder: Path) -> "tuple[Trained, dict[str, Any]]":
     return load(folder)
 
 
+def check_parameters(folder: Path, model: Any) -> None:
+    """Refuse a network of the right name with other parameters.
+
+    Raises:
+      ValueError: if the decoder was trained on others.
+    """
+    own = load_trained(folder)[1].get("parameters")
+    if own not in (None, parameters_of(model)):
+        raise ValueError(
+            f"`--decoder` {folder} was trained on other parameters of this network: "
+            "give `--weights` as they were given to `decoder train`."
+        )
+
+
+def parameters_of(model: Any) -> str:
+    """What tells the parameters of a network from others."""
+    import jax
+
+    from xattr.run._described import digest
+
+    return digest(jax.tree.leaves(model))
+
+
 def with_decoder(
     table: "Mapping[str, MethodRow]", folder: Path | None, model: str | None = None
 ) -> "Mapping[str, MethodRow]":

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xattr.cli._console import LISTED, Bar, progress_bar, say
-from xattr.cli._decoder_folder import DECODER, SETTINGS, begin
+from xattr.cli._decoder_folder import DECODER, SETTINGS, begin, parameters_of
 from xattr.cli._executing import BROKEN, SKIPPED
 from xattr.cli._graph_folder import described
 from xattr.cli._interruption import INTERRUPTED, interruptible
@@ -67,6 +67,7 @@ def train_decoder(
         "model": subject.name,
         "weights": subject.weights,
         "weights_file": config.weights,
+        "parameters": parameters_of(subject.model),
         "size": config.size,
         "preprocess": described(subject.preprocess),
     }

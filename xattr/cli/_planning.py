@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from xattr.cli._choices import choose_methods, choose_target
-from xattr.cli._decoder_folder import with_decoder
+from xattr.cli._decoder_folder import check_parameters, with_decoder
 from xattr.cli._needs import check_needs, check_site
 from xattr.cli._options import Precision, matmul_precision
 
@@ -58,6 +58,8 @@ def plan_from_options(
     check_needs(chosen)
     tile_size = _tile_size(batch_size, num_records)
     pretrained = load(model, weights=weights)
+    if decoder is not None:
+        check_parameters(decoder, pretrained.model)
     return Plan(
         pretrained=pretrained,
         methods=chosen,
