@@ -155,8 +155,10 @@ def run(name: str, data: Path, work: Path) -> dict:
         "first_tile_seconds": round(times["first_tile"], 1),
         "foretold_seconds": round(times["foretold"], 1),
         "rest_seconds": round(times["rest"], 1),
-        # Of one call only: what an interrupted one has done is in no forecast.
-        "rest_over_foretold": round(times["rest"] / max(times["foretold"], 1e-9), 3),
+        # Of one call only: what an interrupted one has done is in no forecast. 0 where
+        # all is in the first tile.
+        "rest_over_foretold": times["foretold"]
+        and round(times["rest"] / times["foretold"], 3),
     }
 
 
