@@ -1,19 +1,17 @@
-"""The report of a comparison: table, figures, gallery."""
+"""The report of a comparison: tables, gallery, page."""
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xattr.cli._comparison_charts import draw_charts
 from xattr.cli._console import LISTED, say, show_table
 from xattr.cli._executing import SKIPPED
 from xattr.cli._folder import write_whole
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from xattr.compare import Comparison, Results, Times
     from xattr.data import Source
     from xattr.render import Chart, Example
@@ -22,16 +20,6 @@ if TYPE_CHECKING:
 RESULTS, COSTS, PAGE = "results.csv", "costs.csv", "index.html"
 CURVES = "curves.csv"
 SHOWN = 12
-
-# What stands for faithfulness beside the cost: the first of these that was measured.
-_FAITHFULNESS = (
-    "insertion",
-    "road",
-    "deletion",
-    "average_drop",
-    "faithfulness_correlation",
-    "mu_fidelity",
-)
 
 
 def report_comparison(
@@ -60,7 +48,7 @@ def report_comparison(
     _say_skipped(comparison, results, place)
     if place.is_local:
         folder = Path(out)
-        charts = _charts(comparison, results, seconds, folder)
+        charts = draw_charts(comparison, results, seconds, folder)
         examples = _examples(comparison, results, source, place)
         text = _page(comparison, results, seconds, len(source), charts, examples)
         write_whole(folder / PAGE, lambda file: file.write(text.encode()))
@@ -124,96 +112,6 @@ def _costs(
         spent = f"{seconds[name]:.6g}" if name in seconds else ""
         lines.append(f"{name},{passes['methods'][name]:.6g},{spent}")
     return ("\n".join(lines) + "\n").encode()
-
-
-def _charts(
-    comparison: "Comparison",
-    results: "Results",
-    seconds: Mapping[str, float],
-    folder: Path,
-) -> list["Chart"]:
-    """Write the figures that the measured metrics allow."""
-    import jax.numpy as jnp
-
-    from xattr import render
-    from xattr.metrics import randomized_layers
-
-    charts = []
-
-    def add(name: str, title: str, text: str, figure: "Figure") -> None:
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png")
-        content = buffer.getvalue()
-        write_whole(folder / name, lambda file: file.write(content))
-        charts.append(render.Chart(title, name, text))
-
-    curves = results.curves
-    if curves.get("deletion") or curves.get("insertion"):
-        both = [
-            {
-                name: (_fractions(comparison, metric), curve)
-                for name, curve in curves.get(metric, {}).items()
-            }
-            for metric in ("deletion", "insertion")
-        ]
-        add(
-            "curves.png",
-            "Deletion and insertion",
-            "Mean score while the most relevant pixels are deleted, or inserted.",
-            render.deletion_insertion_chart(*both, score="Probability of the class"),
-        )
-    if curves.get("parameter_randomization"):
-        found = curves["parameter_randomization"]
-        settings = comparison.settings("parameter_randomization")
-        layers = randomized_layers(
-            comparison.plan.pretrained.model,
-            jnp.zeros((1, *comparison.plan.preprocess.shape)),
-            num_stages=settings.get("num_stages"),
-        )
-        add(
-            "randomization.png",
-            "Randomized weights",
-            "Rank correlation with the map of the network as it is, while layers are "
-            "randomized from the outputs to the pixels.",
-            render.randomization_chart(layers, found),
-        )
-    if len(comparison.methods) > 1:
-        add(
-            "agreement.png",
-            "Agreement of methods",
-            "Mean rank correlation of the maps of every two methods, on a grid of 14 "
-            "by 14 cells.",
-            render.agreement_chart(comparison.methods, results.agreement),
-        )
-    by = next((m for m in _FAITHFULNESS if m in comparison.metrics), None)
-    if by is not None and seconds:
-        names = [name for name in comparison.methods if name in seconds]
-        found = [results.estimates[name][by] for name in names]
-        add(
-            "speed.png",
-            "Speed and faithfulness",
-            f"{by} over seconds per photograph, measured on the first tile.",
-            render.speed_faithfulness_chart(
-                names,
-                [comparison.plan.methods[name].family for name in names],
-                [max(seconds[name], 1e-6) for name in names],
-                [e.mean for e in found],
-                [(e.low, e.high) for e in found],
-                better=comparison.metrics[by].better,
-                measure=by,
-            ),
-        )
-    return charts
-
-
-def _fractions(comparison: "Comparison", metric: str) -> np.ndarray:
-    """Shares of the pixels at which a curve was taken."""
-    side, settings = comparison.plan.preprocess.size, comparison.settings(metric)
-    per_step, steps = settings.get("pixels_per_step", 224), settings.get("num_steps")
-    pixels = side * side
-    if steps is None:
-        return np.array([*range(0, pixels, per_step), pixels]) / pixels
-    return np.array([step * pixels // steps for step in range(steps + 1)]) / pixels
 
 
 def _examples(
