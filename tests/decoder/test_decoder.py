@@ -70,15 +70,45 @@ def _mask(graph, params, features):
     return nnx.merge(graph, params).mask(features)
 
 
-def test_masks_are_stretched_by_their_own_extremes():
-    form = dataclasses.replace(TWO, stretched=True)
+@pytest.mark.parametrize("quantiles", [(0.0, 1.0), (0.2, 0.85)])
+def test_masks_are_scaled_by_their_quantiles(quantiles):
+    form = dataclasses.replace(TWO, quantiles=quantiles)
     features = drawn_features(form)
     graph, params = nnx.split(moved(decoder_of(form)))
-    plain = jax.nn.sigmoid(_logits(graph, params, features, None))
-    low = plain.min((1, 2, 3), keepdims=True)
-    high = plain.max((1, 2, 3), keepdims=True)
-    found = _mask(graph, params, features)
-    np.testing.assert_allclose(found, (plain - low) / (high - low), atol=1e-5)
+
+    def logits(size):
+        graph, _ = definition(dataclasses.replace(TWO, size=size))
+        return np.asarray(_logits(graph, params, features, None), np.float64)
+
+    def sigmoid(x):
+        return 1 / (1 + np.exp(-x))
+
+    # On a canvas of the size of its grid nothing is resized.
+    ordered = np.sort(logits((8, 12)).reshape(2, 96))
+    low, high = (
+        sigmoid(np.array([np.interp(95 * q, np.arange(96), row) for row in ordered]))
+        for q in quantiles
+    )
+    low, high = low[:, None, None, None], high[:, None, None, None]
+    expected = np.clip((sigmoid(logits((16, 24))) - low) / (high - low), 0, 1)
+    found = np.asarray(_mask(graph, params, features))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    if quantiles == (0.2, 0.85):
+        assert 0.1 < (found == 0).mean() < 0.3
+        assert 0.05 < (found == 1).mean() < 0.25
+
+
+def test_a_mask_whose_quantiles_are_one_is_empty():
+    form = dataclasses.replace(TWO, quantiles=(0.0, 1.0))
+    graph, params = nnx.split(decoder_of(form))
+    still = jax.tree.map(jnp.zeros_like, params)
+    assert not np.asarray(_mask(graph, still, drawn_features(form))).any()
+
+
+@pytest.mark.parametrize("quantiles", [(0.5, 0.5), (-0.1, 1.0), (0.0, 1.1)])
+def test_quantiles_that_do_not_rise_are_refused(quantiles):
+    with pytest.raises(ValueError, match="quantiles"):
+        dataclasses.replace(TWO, quantiles=quantiles)
 
 
 def enter(entry, x):

@@ -60,7 +60,7 @@ def train_decoder(
         channels=config.channels,
         output=config.output,
         bias=config.bias,
-        stretched=config.stretched,
+        quantiles=config.quantiles,
     )
     _check_step(subject, form, settings)
     about = {

@@ -29,9 +29,11 @@ class Architecture:
         embedding of the target.
       num_classes: of the model; 0 where the mask is `agnostic`.
       bias: of the last convolution: a mask starts near its sigmoid.
-      stretched: whether each mask is scaled to [0, 1] by its own extremes, as CAMs are
-        where they mask an image: its mean then is a share of the image, and something
-        is always kept.
+      quantiles: which quantiles of each mask become 0 and 1; what is beyond is cut. So
+        `(0.0, 1.0)` scales each mask by its own extremes, as CAMs are where they mask
+        an image, and `(0.1, 0.9)` hides at least a tenth of each image in full and
+        shows a tenth. Its mean then is a share of the image, and something is always
+        kept. Masks are as the sigmoid gives them when None.
 
     Raises:
       ValueError: if these don't fit each other.
@@ -44,7 +46,7 @@ class Architecture:
     output: Output = "agnostic"
     num_classes: int = 0
     bias: float = 1.0
-    stretched: bool = False
+    quantiles: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if not self.sites or len(self.sites) != len(self.shapes):
@@ -68,6 +70,13 @@ class Architecture:
                 f"`num_classes`={self.num_classes}; `output`={self.output!r} needs the "
                 f"number of classes of the model: `num_classes=1000`."
             )
+        if self.quantiles is not None:
+            low, high = self.quantiles
+            if not 0 <= low < high <= 1:
+                raise ValueError(
+                    f"`quantiles`={self.quantiles}; they must rise, from 0 to 1: "
+                    f"`quantiles=(0.1, 0.9)`."
+                )
         _check_order(self.sites, self.shapes)
         _check_size(self.shapes[0], self.size, self.channels)
 
@@ -95,7 +104,7 @@ def architecture(
     channels: Sequence[int] = (64, 32, 16),
     output: Output = "agnostic",
     bias: float = 1.0,
-    stretched: bool = False,
+    quantiles: tuple[float, float] | None = None,
 ) -> Architecture:
     """The decoder of some sites of a model, whose shapes are read from it.
 
@@ -108,7 +117,7 @@ def architecture(
       channels: see `Architecture`, as are the others.
       output: which mask is for which class.
       bias: of the last convolution.
-      stretched: whether masks are scaled by their own extremes.
+      quantiles: which of each mask become 0 and 1.
 
     Returns:
       The architecture; equal ones make the same program.
@@ -152,7 +161,7 @@ def architecture(
         output,
         0 if output == "agnostic" else _num_classes(outputs, output),
         bias,
-        stretched,
+        quantiles,
     )
 
 

@@ -22,7 +22,7 @@ class Config:
       channels: of the decoder's blocks.
       output: which mask is for which class.
       bias: of the last convolution: a mask starts near its sigmoid.
-      stretched: whether each mask is scaled to [0, 1] by its own extremes.
+      quantiles: which quantiles of each mask become 0 and 1; see `Architecture`.
       settings: of the training. Its mode must be `frozen`.
       labels: "folders", None, or a CSV file with the columns `file` and `label`.
       held_out: share of the photographs that are not trained on.
@@ -43,7 +43,7 @@ class Config:
     channels: tuple[int, ...] = (64, 32, 16)
     output: Output = "agnostic"
     bias: float = 1.0
-    stretched: bool = False
+    quantiles: tuple[float, float] | None = None
     settings: Settings = field(default_factory=Settings)
     labels: str | None = "folders"
     held_out: float = 0.2

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from xattr.decoder._architecture import Architecture
 from xattr.decoder._features import Features
 from xattr.decoder._upsample import transposed_convolution
-from xattr.images import min_max, resize
+from xattr.images import resize
 
 _GROUP = 8
 
@@ -29,8 +29,13 @@ class Decoder(nnx.Module):
 
     where $T_b$ is the `transposed_convolution` to twice the grid; a convolution of
     3 x 3 gives the logits $z$, which are resized bilinearly to the images. The mask is
-    $\sigma(z)$, or what scaling by its own extremes makes of it. Sites are added rather
-    than concatenated, which costs nothing in the blocks after.
+    $\sigma(z)$, or, with `quantiles`, of which $z_0$ and $z_1$ are those of an image's
+    logits before they are resized,
+
+    $$ m = \min\left(1, \max\left(0,
+       \frac{\sigma(z) - \sigma(z_0)}{\sigma(z_1) - \sigma(z_0)}\right)\right) $$
+
+    Sites are added rather than concatenated, which costs nothing in the blocks after.
 
     Of class $c$, `output` takes the filter of the last convolution that belongs to it
     (`class`), or multiplies $P(A_0)$ by $\sigma(\langle A_0, e_c \rangle)$, cell by
@@ -89,6 +94,40 @@ class Decoder(nnx.Module):
           ValueError: if features have other shapes than those of the architecture, or
             targets are missing.
         """
+        return self._resized(self._logits(features, targets))
+
+    def mask(
+        self, features: Features, targets: Int[Array, " n"] | None = None
+    ) -> Float[Array, "n h w 1"]:
+        """The mask itself, in [0, 1].
+
+        Args:
+          features: as for the logits.
+          targets: likewise.
+
+        Returns:
+          What to keep of each pixel; with `quantiles`, 0 everywhere in a mask whose two
+          quantiles are the same.
+        """
+        logits = self._logits(features, targets)
+        mask = jax.nn.sigmoid(self._resized(logits))
+        if self.architecture.quantiles is None:
+            return mask
+        # Of the decoder's own grid, where there is far less to sort than all pixels.
+        at = jnp.asarray(self.architecture.quantiles)
+        found = jnp.quantile(logits.reshape(len(logits), -1), at, axis=1)
+        low, high = jax.nn.sigmoid(found)[..., None, None, None]
+        extent = high - low
+        scaled = (mask - low) / jnp.where(extent > 0, extent, 1)
+        return jnp.where(extent > 0, jnp.clip(scaled, 0, 1), 0)
+
+    def _resized(self, logits: Float[Array, "n i j"]) -> Float[Array, "n h w 1"]:
+        return resize(logits, self.architecture.size)[..., None]
+
+    def _logits(
+        self, features: Features, targets: Int[Array, " n"] | None
+    ) -> Float[Array, "n i j"]:
+        """The logits of the mask on the decoder's own grid."""
         wanted = self.architecture
         _check_features(features, wanted)
         dtype = self.kernel[...].dtype
@@ -106,26 +145,7 @@ class Decoder(nnx.Module):
             bias = _rows(self.bias[...], targets)[:, None, None]
             axes = "nabc"
         logits = _sum_of_shifts(jnp.einsum(f"nijc,{axes}->nijab", x, kernel)) + bias
-        logits = logits.astype(jnp.promote_types(dtype, jnp.float32))
-        return resize(logits, wanted.size)[..., None]
-
-    def mask(
-        self, features: Features, targets: Int[Array, " n"] | None = None
-    ) -> Float[Array, "n h w 1"]:
-        """The mask itself, in [0, 1].
-
-        Args:
-          features: as for the logits.
-          targets: likewise.
-
-        Returns:
-          What to keep of each pixel; where masks are `stretched`, from 0 to 1 in each
-          image, and 0 everywhere in one that is the same everywhere.
-        """
-        mask = jax.nn.sigmoid(self(features, targets))
-        if self.architecture.stretched:
-            return min_max(mask[..., 0])[..., None]
-        return mask
+        return logits.astype(jnp.promote_types(dtype, jnp.float32))
 
     def _entering(self, maps: list[Array], level: int) -> Array | float:
         """Sum of what enters after so many blocks, on their grid."""

@@ -129,9 +129,11 @@ def _architecture(path: str | os.PathLike, facts: Mapping[str, Any]) -> Architec
     if "architecture" not in facts:
         raise FileNotFoundError(f"{str(path)!r} holds no saliency decoder.")
     fields = facts["architecture"]
+    quantiles = fields["quantiles"]
     return Architecture(
         **{
             **fields,
+            "quantiles": None if quantiles is None else tuple(quantiles),
             "sites": tuple(fields["sites"]),
             "shapes": tuple(map(tuple, fields["shapes"])),
             "size": tuple(fields["size"]),
