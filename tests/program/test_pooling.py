@@ -65,6 +65,11 @@ def test_by_hand():
     assert found[0, :, :, 0].tolist() == expected
 
 
+def test_windows_of_which_none_fits():
+    x = images("noise", jnp.float32)[:, :2]
+    assert rewrite(lambda x: pooled(x, (3, 3), (2, 2), "VALID"))(x).shape[1] == 0
+
+
 def test_no_scatter_is_left_and_derivatives_nest():
     model = rewrite(lambda x: pooled(x, (3, 3), (2, 2), "SAME"))
     x = images("noise", jnp.float32)
@@ -86,4 +91,6 @@ def test_the_site_is_named_as_before():
     x = images("noise", jnp.float32)
     names = [site.name for site in xattr.sites(model, x)]
     assert names == [site.name for site in xattr.sites(rewrite(model), x)]
+    with jax.disable_jit():
+        assert names == [site.name for site in xattr.sites(rewrite(model), x)]
     assert "max_pool:0" in names

@@ -1,5 +1,6 @@
-"""Maximum pooling whose gradient is found by comparison, not by a scatter."""
+"""Maximum pooling by shifted maxima, whose gradient is found by comparison."""
 
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -20,16 +21,11 @@ class Pooling(NamedTuple):
 def max_pool(images: Any, pooling: Pooling) -> Any:
     """The maxima; the derivative goes to the first of several in row-major order."""
 
+    # One call inside, whose name says what it is to those who read the program.
     @jax.custom_jvp
+    @jax.jit
     def max_pool(images: Any) -> Any:
-        return jax.lax.reduce_window(
-            images,
-            np.array(-np.inf, images.dtype),
-            jax.lax.max,
-            (1, *pooling.taps, 1),
-            (1, *pooling.strides, 1),
-            ((0, 0), *pooling.padding, (0, 0)),
-        )
+        return _maxima(_maxima(images, pooling, 0), pooling, 1)
 
     @max_pool.defjvp
     def _(primals: tuple[Any], tangents: tuple[Any]) -> tuple[Any, Any]:
@@ -49,6 +45,20 @@ def max_pool(images: Any, pooling: Pooling) -> Any:
         return maxima, chosen
 
     return max_pool(images)
+
+
+def _maxima(images: Any, pooling: Pooling, axis: int) -> Any:
+    """The maxima along rows (0) or columns (1): sweeps are far faster than windows.
+
+    Those of a rectangle are the maxima along one axis of those along the other.
+    """
+    taps, step = pooling.taps[axis], pooling.strides[axis]
+    edges = [(0, 0)] * 4
+    edges[1 + axis] = pooling.padding[axis]
+    padded = jnp.pad(images, edges, constant_values=-np.inf)
+    reach = (padded.shape[1 + axis] - taps) // step * step + 1
+    cut = functools.partial(jax.lax.slice_in_dim, padded, stride=step, axis=1 + axis)
+    return functools.reduce(jnp.maximum, (cut(i, i + reach) for i in range(taps)))
 
 
 def _shifted(
