@@ -37,7 +37,8 @@ class Contest(NamedTuple):
       most_difference: claimed difference of the maps, as a share of the largest value.
       random: maps are drawn, so that there is nothing to compare.
       same: maps are of the same method; otherwise there is nothing to compare either.
-      layouts: of the peer.
+      layouts: of the peer; or the peers themselves, where `varied` says so.
+      varied: the option of theirs that takes them.
       warm: run once before the clock; off where a run takes minutes.
       quick: options in a smoke run; `network` among them.
     """
@@ -56,6 +57,7 @@ class Contest(NamedTuple):
     random: bool = False
     same: bool = True
     layouts: tuple[str, ...] = _LAYOUTS
+    varied: str = "layout"
     warm: bool = True
     quick: Mapping[str, Any] = {}
 
@@ -208,8 +210,8 @@ def _workers(contest: Contest, settings: Settings) -> Iterator[dict[str, Worker]
     builds = {OURS: contest.ours}
     for layout in contest.layouts:
         options = dict(contest.theirs.options)
-        if contest.layouts == _LAYOUTS:
-            options["layout"] = layout
+        if len(contest.layouts) > 1:
+            options[contest.varied] = layout
         builds[layout] = contest.theirs._replace(options=options)
     workers = {
         name: Worker(build, settings, contest.network, contest.batch)
@@ -257,16 +259,18 @@ def _measure(
         **{f"{name}, MiB": peak / _MIB for name, peak in peaks.items()},
         "device": facts[OURS]["device"],
         "flops": facts[OURS]["flops"],
+        "our settings": _settings(facts[OURS]),
         "peer's settings": {
-            layout: {
-                key: value
-                for key, value in facts[layout].items()
-                if key not in ("classes", "device", "flops")
-            }
-            for layout in contest.layouts
+            layout: _settings(facts[layout]) for layout in contest.layouts
         },
         "seconds": seconds,
     }
+
+
+def _settings(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a candidate's facts is its own choice."""
+    shared = ("classes", "device", "flops")
+    return {key: value for key, value in facts.items() if key not in shared}
 
 
 def _asking(worker: Worker, what: str):

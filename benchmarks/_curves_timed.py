@@ -12,8 +12,10 @@ from benchmarks import _theirs
 from benchmarks._curves_maps import maps_of
 from benchmarks._worker import Prepared, Settings
 
-# Steps that a setting is tried on.
+# What a size of batches is tried on: torch-cam batches the steps of one image, Quantus
+# the images of one step.
 _PROBED = 8
+_PROBED_IMAGES, _PROBED_STEPS = 16, 28
 
 
 class _Given:
@@ -31,6 +33,14 @@ class _Given:
 
     def _hooks_off(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
+
+
+def either(
+    settings: Settings, network: str, batch: int, *, peer: str, num_steps: int
+) -> Prepared:
+    """The peer of that name in torch's default layout."""
+    build = {"torch-cam": torchcam, "Quantus": quantus}[peer]
+    return build(settings, network, batch, layout="default", num_steps=num_steps)
 
 
 def torchcam(
@@ -79,7 +89,7 @@ def quantus(
 
     def curve(maps: np.ndarray, size: int, steps: int) -> np.ndarray:
         metric = peer.PixelFlipping(
-            features_in_step=maps[0].size // num_steps,
+            features_in_step=maps[0].size // steps,
             perturb_baseline=0.0,
             abs=False,
             normalise=False,
@@ -92,8 +102,8 @@ def quantus(
             warnings.simplefilter("ignore")
             scores = metric(
                 model=found.module,
-                x_batch=pixels,
-                y_batch=classes,
+                x_batch=pixels[: len(maps)],
+                y_batch=classes[: len(maps)],
                 a_batch=maps,
                 softmax=True,
                 device=found.images.device.type,
@@ -101,6 +111,10 @@ def quantus(
                 channel_first=True,
             )
         return np.array(scores)[:, :steps]
+
+    def probe(size: int) -> _theirs.Run:
+        few = maps[:_PROBED_IMAGES]
+        return _theirs.no_grad(lambda: curve(few, size, _PROBED_STEPS))
 
     def run(size: int) -> _theirs.Run:
         def areas() -> np.ndarray:
@@ -113,11 +127,11 @@ def quantus(
 
         return _theirs.no_grad(areas)
 
-    # All images at once, or half of them: there is nothing else to batch.
-    choices = tuple(dict.fromkeys((batch, max(1, batch // 2))))
-    if settings.quick or len(choices) == 1:
+    # There is nothing to batch but images.
+    choices = tuple(size for size in (2, 4, 8, 16) if size <= batch)
+    if settings.quick or len(choices) < 2:
         return _theirs.prepared(found, run(batch), {"batch size": batch})
-    return _theirs.tuned(found, "batch size", run, choices)
+    return _theirs.tuned(found, "batch size", run, choices, probe)
 
 
 def _maps(found: _theirs.Theirs) -> np.ndarray:

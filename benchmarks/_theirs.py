@@ -1,7 +1,6 @@
 """Torch's side: the same network, and the methods of captum and pytorch-grad-cam."""
 
 import contextlib
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,7 +10,7 @@ from torch.nn import functional
 
 from benchmarks import _photographs, _torchvision
 from benchmarks._networks import TORCHVISION, random_weights, weights_file
-from benchmarks._timing import THREADS, HostMemory
+from benchmarks._timing import THREADS, HostMemory, tried
 from benchmarks._worker import Prepared, Settings
 from xattr.models._presets import find_preset
 
@@ -77,18 +76,11 @@ def load(
 
 
 def prepared(found: Theirs, run: Run, facts: Mapping[str, Any] = {}) -> Prepared:  # noqa: B006
-    """A candidate that ends when the device has."""
-
-    def finished() -> Any:
-        result = run()
-        if _device() != "cpu":
-            torch.cuda.synchronize()
-        return result
-
+    """A candidate, loaded."""
     device = _device()
     shown = device if device == "cpu" else torch.cuda.get_device_name()
     return Prepared(
-        run=finished,
+        run=_finished(run),
         maps=lambda maps: [_array(maps)],
         memory=_memory(),
         loaded=_memory().used(),
@@ -116,7 +108,8 @@ def tuned(
     untuned = prepared(found, run(choices[0]))
 
     def tune() -> Prepared:
-        seconds = _seconds(probe or run, choices)
+        part = probe or run
+        seconds = tried(lambda choice: _finished(part(choice)), choices)
         best = min(choices, key=lambda choice: seconds[str(choice)])
         facts = {name: best, "tried, s": seconds}
         return prepared(found, run(best), facts)._replace(loaded=untuned.loaded)
@@ -124,18 +117,16 @@ def tuned(
     return untuned._replace(tune=tune)
 
 
-def _seconds(probe: Callable[[int], Run], choices: Sequence[int]) -> dict[str, float]:
-    """Seconds of each choice; the first is run once before."""
-    seconds = {}
-    probe(choices[0])()
-    for choice in choices:
-        run = probe(choice)
-        start = time.perf_counter()
-        run()
+def _finished(run: Run) -> Run:
+    """The same, ending when the device has."""
+
+    def finished() -> Any:
+        result = run()
         if _device() != "cpu":
             torch.cuda.synchronize()
-        seconds[str(choice)] = time.perf_counter() - start
-    return seconds
+        return result
+
+    return finished
 
 
 def no_grad(run: Run) -> Run:

@@ -5,7 +5,8 @@ import ctypes
 import gc
 import os
 import statistics
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 THREADS = 2
@@ -27,6 +28,20 @@ def measured(
         # Every other round backwards, so that none always follows the same.
         for name, run in list(runs.items())[:: 1 if turn % 2 == 0 else -1]:
             seconds[name].append(run())
+    return seconds
+
+
+def tried(
+    probe: Callable[[int], Callable[[], object]], choices: Sequence[int]
+) -> dict[str, float]:
+    """Seconds of each choice, once; the first is run once before."""
+    seconds = {}
+    probe(choices[0])()
+    for choice in choices:
+        run = probe(choice)
+        start = time.perf_counter()
+        run()
+        seconds[str(choice)] = time.perf_counter() - start
     return seconds
 
 
