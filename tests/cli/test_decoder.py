@@ -146,6 +146,9 @@ def test_a_function_of_ones_own(train, call, photos, tmp_path, monkeypatch):
     done = call("decoder", "explain", tmp_path / "trained", photos)
     assert done.exit_code == 2
     assert "a decoder for own_network:predict; this command" in done.output
+    file = tmp_path / "trained/decoder.safetensors"
+    done = call("decoder", "explain", file, photos)
+    assert f"load('{file}')" in done.output
     done = call("decoder", "evaluate", tmp_path / "trained", "--steps", 2)
     assert done.exit_code == 0, done.output
 
@@ -165,11 +168,24 @@ def test_interrupted_it_goes_on(train, tmp_path, monkeypatch):
         done = train()
     assert done.exit_code == 130
     assert "goes on where this one ended" in done.output
-    assert not (tmp_path / "trained/decoder").exists()
+    assert not (tmp_path / "trained/decoder.safetensors").exists()
     steps = sorted(p.name for p in (tmp_path / "trained" / _fit.CHECKPOINTS).iterdir())
     assert steps == ["2", "3"]
     assert train().exit_code == 0
-    assert (tmp_path / "trained/decoder").is_dir()
+    assert (tmp_path / "trained/decoder.safetensors").is_file()
+
+
+def test_a_decoder_that_cannot_be_written(train, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("xattr.decoder.save", full)
+        done = train()
+    assert done.exit_code == 3
+    assert "failed (No space left on device)" in done.output
+    assert train().exit_code == 0
+    assert (tmp_path / "trained/decoder.safetensors").is_file()
 
 
 def test_an_unfinished_decoder_explains_nothing(train, call, photos, tmp_path):

@@ -4,10 +4,10 @@ import dataclasses
 import json
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from safetensors.numpy import save_file
 
 from xattr.decoder._architecture import Architecture
 from xattr.decoder._decoder import Decoder
@@ -32,14 +32,14 @@ def trained():
 
 
 @pytest.fixture(scope="module")
-def folder(trained, tmp_path_factory):
-    path = tmp_path_factory.mktemp("decoder") / "one"
+def file(trained, tmp_path_factory):
+    path = tmp_path_factory.mktemp("decoder") / "new" / "one.safetensors"
     save(trained, path, about={"model": "tiny", "size": [8, 12]})
     return path
 
 
-def test_what_was_written_is_read(trained, folder):
-    found, about = load(folder)
+def test_what_was_written_is_read(trained, file):
+    found, about = load(file)
     assert about == {"model": "tiny", "size": [8, 12]}
     assert found.architecture == FORM
     assert jax.tree.structure(found) == jax.tree.structure(trained)
@@ -60,37 +60,57 @@ def test_a_pytree_of_its_parameters(trained):
     assert repr(trained) == f"Trained(deep, skip, <{len(leaves)} arrays>)"
 
 
-def test_a_folder_that_is_there_is_not_written_over(trained, folder):
-    with pytest.raises(ValueError, match="is there; a new folder is needed"):
-        save(trained, folder)
+def test_a_file_that_is_there_is_not_written_over(trained, file):
+    with pytest.raises(ValueError, match="is there; a new file is needed"):
+        save(trained, file)
 
 
-def test_nothing_to_read_is_said(tmp_path):
-    with pytest.raises(FileNotFoundError, match="holds no saliency decoder"):
+def test_one_file_with_nothing_of_the_machine(trained, file, tmp_path):
+    assert list(file.parent.iterdir()) == [file]
+    save(trained, tmp_path / "two", about={"model": "tiny", "size": [8, 12]})
+    assert (tmp_path / "two").read_bytes() == file.read_bytes()
+
+
+def test_nothing_to_read_is_said(file, tmp_path):
+    with pytest.raises(FileNotFoundError, match="is no file; a decoder is one"):
         load(tmp_path)
+    cut = tmp_path / "cut"
+    cut.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(ValueError, match="is not a whole safetensors file"):
+        load(cut)
+    save_file({"a": np.zeros(2)}, tmp_path / "other")
+    with pytest.raises(ValueError, match="holds arrays, but no saliency decoder"):
+        load(tmp_path / "other")
+    facts = {"about": {}, "architecture": {"colour": "red"}}
+    save_file({}, tmp_path / "later", {"xattr.decoder": json.dumps(facts)})
+    with pytest.raises(ValueError, match=r"another version of this package.*'colour'"):
+        load(tmp_path / "later")
 
 
-def test_another_architecture_is_refused(folder):
-    assert load(folder, architecture=FORM)[0].architecture == FORM
+def test_what_cannot_be_written_leaves_nothing(trained, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError, match="no space left"):
+        save(trained, tmp_path / "one")
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_architecture_is_refused(file):
+    assert load(file, architecture=FORM)[0].architecture == FORM
     other = dataclasses.replace(FORM, channels=(8, 2))
     with pytest.raises(
         ValueError, match=r"channels \(4, 2\) instead of \(8, 2\).*take it as it is"
     ):
-        load(folder, architecture=other)
+        load(file, architecture=other)
 
 
-def test_arrays_of_another_architecture_are_refused(folder, tmp_path):
-    facts = folder / "facts" / "metadata"
-    written = facts.read_text()
-    changed = json.loads(written)
-    changed["architecture"]["channels"] = [4, 4]
-    facts.write_text(json.dumps(changed))
-    try:
-        with pytest.raises(
-            ValueError,
-            match=r"'blocks/1/kernel' is \[4, 4, 4, 2\], expected \[4, 4, 4, 4\]",
-        ):
-            load(folder)
-    finally:
-        facts.write_text(written)
-    assert jnp.isfinite(load(folder)[0].decoder.bias[...]).all()
+def test_arrays_of_another_architecture_are_refused(trained, tmp_path):
+    lying = dataclasses.replace(FORM, channels=(4, 4))
+    save(Trained(lying, trained.params), tmp_path / "lying")
+    with pytest.raises(
+        ValueError,
+        match=r"'blocks/1/kernel' is \[4, 4, 4, 2\], expected \[4, 4, 4, 4\]",
+    ):
+        load(tmp_path / "lying")

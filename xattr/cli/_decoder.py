@@ -84,7 +84,7 @@ def explain(
 
     The same as `explain --decoder DIR --method decoder` with the decoder's network.
     """
-    from xattr.cli._decoder_folder import DECODER, NAME, load_trained
+    from xattr.cli._decoder_folder import NAME, file_of, load_trained
     from xattr.cli._explain import explain as explain_by_methods
 
     try:
@@ -95,7 +95,7 @@ def explain(
         fail(
             f"{folder} is a decoder for {about['model']}; this command explains the "
             "package's own networks. Explain yours from Python: `decode(model, images, "
-            f"decoder=load('{folder / DECODER}')[0])`, both of `xattr.decoder`."
+            f"decoder=load('{file_of(folder)}')[0])`, both of `xattr.decoder`."
         )
     file = about.get("weights_file")
     explain_by_methods(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from xattr.cli.methods import MethodRow
     from xattr.decoder import Trained
 
-SETTINGS, DECODER, NAME = "decoder.json", "decoder", "decoder"
+SETTINGS, DECODER, NAME = "decoder.json", "decoder.safetensors", "decoder"
 
 
 def begin(folder: Path, settings: Mapping[str, Any]) -> None:
@@ -51,22 +51,27 @@ def settings_of(folder: Path) -> dict[str, Any]:
     return json.loads(file.read_text())
 
 
-def load_trained(folder: Path) -> "tuple[Trained, dict[str, Any]]":
-    """The decoder of a folder, and what it belongs to.
+def file_of(path: Path) -> Path:
+    """Where the decoder lies: in a folder, or the file itself."""
+    return path if path.is_file() else path / DECODER
+
+
+def load_trained(path: Path) -> "tuple[Trained, dict[str, Any]]":
+    """The decoder of a folder, or of its file alone, and what it belongs to.
 
     Raises:
       FileNotFoundError: if there is none, or its training is not finished.
     """
     from xattr.decoder import load
 
-    if (folder / DECODER).is_dir():
-        return load(folder / DECODER)
-    if (folder / SETTINGS).is_file():
+    if file_of(path).is_file():
+        return load(file_of(path))
+    if (path / SETTINGS).is_file():
         raise FileNotFoundError(
-            f"The decoder of {folder} is not trained to the end; the call of `decoder "
+            f"The decoder of {path} is not trained to the end; the call of `decoder "
             "train` that began it goes on with it."
         )
-    return load(folder)
+    raise FileNotFoundError(f"{path} holds no decoder; see `decoder train`.")
 
 
 def check_parameters(folder: Path, model: Any) -> None:
@@ -75,11 +80,14 @@ def check_parameters(folder: Path, model: Any) -> None:
     Raises:
       ValueError: if the decoder was trained on others.
     """
-    own = load_trained(folder)[1].get("parameters")
-    if own not in (None, parameters_of(model)):
+    about = load_trained(folder)[1]
+    if about.get("parameters") not in (None, parameters_of(model)):
+        file = about.get("weights_file")
+        how = "without `--weights`" if file is None else f"with `--weights {file}`"
         raise ValueError(
-            f"`--decoder` {folder} was trained on other parameters of this network: "
-            "give `--weights` as they were given to `decoder train`."
+            f"The decoder of {folder} was trained on other parameters of this "
+            f"network, those that it has {how}. Explain these, or give `--decoder` "
+            "with one that was trained on yours."
         )
 
 

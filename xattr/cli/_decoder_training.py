@@ -106,6 +106,8 @@ def train_decoder(
                 tensorboard=tensorboard,
                 watch=watch,
             )
+        if not (out / DECODER).exists():
+            save(found, out / DECODER, about=about)
     except KeyboardInterrupt:
         say("Interrupted. The same call goes on where this one ended.", error=True)
         return INTERRUPTED
@@ -116,8 +118,6 @@ def train_decoder(
         why = error.strerror or error
         say(f"Error: Reading, or writing to {out}, failed ({why}).", error=True)
         return BROKEN
-    if not (out / DECODER).exists():
-        save(found, out / DECODER, about=about)
     for name, reason in list(photographs.skipped.items())[:LISTED]:
         say(f"Skipped: {name}: {reason}", error=True)
     say(f"Decoder: {out / DECODER}; settings: {out / SETTINGS}")

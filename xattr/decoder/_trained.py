@@ -1,5 +1,6 @@
 """What training a decoder gives, in memory and on disk."""
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -14,6 +15,8 @@ from flax import nnx
 
 from xattr.decoder._architecture import Architecture
 from xattr.decoder._decoder import Decoder, definition
+
+_FACTS = "xattr.decoder"
 
 
 @partial(
@@ -47,36 +50,37 @@ class Trained:
 def save(
     trained: Trained, path: str | os.PathLike, *, about: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a trained decoder, and what it belongs to.
+    """Write a trained decoder, and what it belongs to, as one safetensors file.
+
+    Parameters are named by their place in the network, as in `blocks/0/kernel`; the
+    architecture and `about` are JSON in the file's metadata. The same decoder gives
+    the same bytes.
 
     Args:
       trained: what is written.
-      path: a folder that is not there yet.
+      path: a file that is not there yet.
       about: what else is kept, as JSON: the model's name, its preprocessing.
 
     Raises:
-      ValueError: if the folder is there.
+      ValueError: if the file is there.
     """
-    import orbax.checkpoint as ocp
+    from safetensors.numpy import save as to_bytes
 
-    folder = Path(path).absolute()
-    if folder.exists():
-        raise ValueError(f"`path`={str(path)!r} is there; a new folder is needed.")
+    path = Path(path)
+    if path.exists():
+        raise ValueError(f"`path`={str(path)!r} is there; a new file is needed.")
     named = _named(trained.params)
-    arrays = {name: variable[...] for name, variable in named.items()}
-    facts = {
-        "about": dict(about or {}),
-        "architecture": asdict(trained.architecture),
-        "shapes": {name: [list(x.shape), str(x.dtype)] for name, x in arrays.items()},
-    }
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
-        checkpointer.save(
-            folder,
-            args=ocp.args.Composite(
-                arrays=ocp.args.StandardSave(arrays),
-                facts=ocp.args.JsonSave(facts),
-            ),
-        )
+    arrays = {name: np.asarray(variable[...]) for name, variable in named.items()}
+    facts = {"about": dict(about or {}), "architecture": asdict(trained.architecture)}
+    content = to_bytes(arrays, {_FACTS: json.dumps(facts)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.part")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def load(
@@ -85,31 +89,39 @@ def load(
     """A decoder that was written, and what it belongs to.
 
     Args:
-      path: the folder.
+      path: the file.
       architecture: what it must be; whatever it is when None.
 
     Raises:
       FileNotFoundError: if there is none.
-      ValueError: if it is of another architecture, or its arrays are.
+      ValueError: if the file is none of a decoder's, or not whole; or if it is of
+        another architecture, or its arrays are.
     """
-    import orbax.checkpoint as ocp
-
-    folder = Path(path).absolute()
-    if not (folder / "facts").is_dir():
-        raise FileNotFoundError(f"{str(path)!r} holds no saliency decoder.")
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
-        facts = checkpointer.restore(
-            folder, args=ocp.args.Composite(facts=ocp.args.JsonRestore())
-        )["facts"]
-        found = _architecture(path, facts)
-        if architecture is not None:
-            _check_same(path, found, architecture)
-        _check_arrays(path, facts["shapes"], found)
-        like = {name: np.empty(*x) for name, x in facts["shapes"].items()}
-        arrays = checkpointer.restore(
-            folder, args=ocp.args.Composite(arrays=ocp.args.StandardRestore(like))
-        )["arrays"]
+    facts, arrays = _read(Path(path))
+    found = _architecture(path, facts["architecture"])
+    if architecture is not None:
+        _check_same(path, found, architecture)
+    _check_arrays(path, arrays, found)
     return Trained(found, _filled(found, arrays)), facts["about"]
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The facts and the arrays of a file."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise FileNotFoundError(f"{str(path)!r} is no file; a decoder is one.")
+    try:
+        with safe_open(path, framework="np") as file:
+            facts = (file.metadata() or {}).get(_FACTS)
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
+    except SafetensorError as error:
+        raise ValueError(
+            f"{str(path)!r} is not a whole safetensors file: {error}."
+        ) from error
+    if facts is None:
+        raise ValueError(f"{str(path)!r} holds arrays, but no saliency decoder.")
+    return json.loads(facts), arrays
 
 
 def _named(params: nnx.State) -> dict[str, nnx.Variable]:
@@ -125,21 +137,19 @@ def _filled(architecture: Architecture, arrays: Mapping[str, Any]) -> nnx.State:
     )
 
 
-def _architecture(path: str | os.PathLike, facts: Mapping[str, Any]) -> Architecture:
-    if "architecture" not in facts:
-        raise FileNotFoundError(f"{str(path)!r} holds no saliency decoder.")
-    fields = facts["architecture"]
-    quantiles = fields["quantiles"]
-    return Architecture(
-        **{
-            **fields,
-            "quantiles": None if quantiles is None else tuple(quantiles),
-            "sites": tuple(fields["sites"]),
-            "shapes": tuple(map(tuple, fields["shapes"])),
-            "size": tuple(fields["size"]),
-            "channels": tuple(fields["channels"]),
-        }
-    )
+def _architecture(path: str | os.PathLike, fields: Mapping[str, Any]) -> Architecture:
+    """The architecture, of whose tuples JSON made lists."""
+    try:
+        return Architecture(**{name: _tuples(field) for name, field in fields.items()})
+    except TypeError as error:
+        raise ValueError(
+            f"{str(path)!r} holds a decoder of another version of this package "
+            f"({error}). Read it with that one, or train it again."
+        ) from error
+
+
+def _tuples(field: Any) -> Any:
+    return tuple(map(_tuples, field)) if isinstance(field, list) else field
 
 
 def _check_same(
@@ -159,11 +169,13 @@ def _check_same(
 
 
 def _check_arrays(
-    path: str | os.PathLike, shapes: Mapping[str, Any], architecture: Architecture
+    path: str | os.PathLike,
+    arrays: Mapping[str, np.ndarray],
+    architecture: Architecture,
 ) -> None:
     _, params = definition(architecture)
     wanted = {name: list(x.shape) for name, x in _named(params).items()}
-    found = {name: shape for name, (shape, _) in shapes.items()}
+    found = {name: list(x.shape) for name, x in arrays.items()}
     wrong = sorted(k for k in wanted | found if wanted.get(k) != found.get(k))
     if wrong:
         name = wrong[0]
