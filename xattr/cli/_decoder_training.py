@@ -15,7 +15,14 @@ from xattr.cli._photographs import describe_source
 
 if TYPE_CHECKING:
     from xattr.cli._subject import Subject
-    from xattr.decoder import Architecture, Config, Settings
+    from xattr.decoder import (
+        Architecture,
+        Config,
+        Photographs,
+        Settings,
+        Trained,
+    )
+    from xattr.decoder._fit import Batches
 
 
 def train_decoder(
@@ -27,17 +34,58 @@ def train_decoder(
       ImportError: if tensorboardX is asked for and missing.
       ValueError: if the call or the config is wrong; nothing is written then.
     """
+    from xattr.decoder import Diverged, save
+
+    subject, photographs, batches, form = _prepared(data, config)
+    about = {
+        "model": subject.name,
+        "weights": subject.weights,
+        "weights_file": config.weights,
+        "parameters": parameters_of(subject.model),
+        "size": config.size,
+        "preprocess": described(subject.preprocess),
+    }
+    begin(
+        out,
+        about
+        | {
+            "data": describe_source(data, None)["source"]["places"],
+            "fingerprint": photographs.source.fingerprint(),
+            "config": config.as_json(),
+        },
+    )
+    say(
+        f"{len(photographs.train)} photographs to train on, "
+        f"{len(photographs.held_out)} held out."
+    )
+    try:
+        found = _fitted(subject, batches, form, config, out, tensorboard=tensorboard)
+        if not (out / DECODER).exists():
+            save(found, out / DECODER, about=about)
+    except KeyboardInterrupt:
+        say("Interrupted. The same call goes on where this one ended.", error=True)
+        return INTERRUPTED
+    except Diverged as error:
+        say(f"Error: {error}", error=True)
+        return BROKEN
+    except OSError as error:
+        why = error.strerror or error
+        say(f"Error: Reading, or writing to {out}, failed ({why}).", error=True)
+        return BROKEN
+    for name, reason in list(photographs.skipped.items())[:LISTED]:
+        say(f"Skipped: {name}: {reason}", error=True)
+    say(f"Decoder: {out / DECODER}; settings: {out / SETTINGS}")
+    return SKIPPED if photographs.skipped else 0
+
+
+def _prepared(
+    data: Sequence[str], config: "Config"
+) -> "tuple[Subject, Photographs, Batches, Architecture]":
+    """The network, the photographs and the form of the decoder, all checked."""
     import jax
 
     from xattr.cli._subject import find_subject
-    from xattr.decoder import (
-        Diverged,
-        Photographs,
-        Report,
-        architecture,
-        fit,
-        save,
-    )
+    from xattr.decoder import Photographs, architecture
 
     weights = None if config.weights is None else Path(config.weights)
     subject = find_subject(config.model, weights, config.size)
@@ -63,65 +111,43 @@ def train_decoder(
         quantiles=config.quantiles,
     )
     _check_step(subject, form, settings)
-    about = {
-        "model": subject.name,
-        "weights": subject.weights,
-        "weights_file": config.weights,
-        "parameters": parameters_of(subject.model),
-        "size": config.size,
-        "preprocess": described(subject.preprocess),
-    }
-    begin(
-        out,
-        about
-        | {
-            "data": describe_source(data, None)["source"]["places"],
-            "fingerprint": photographs.source.fingerprint(),
-            "config": config.as_json(),
-        },
-    )
-    say(
-        f"{len(photographs.train)} photographs to train on, "
-        f"{len(photographs.held_out)} held out."
-    )
-    try:
-        with (
-            interruptible() as interruption,
-            progress_bar(doing="training", unit="steps") as bar,
-            _warnings_said(bar),
-        ):
+    return subject, photographs, batches, form
 
-            def watch(number: int, report: Report) -> None:
-                bar.show(number, settings.num_steps, _told(report))
-                interruption.check()
 
-            found, _ = fit(
-                subject.model,
-                batches,
-                architecture=form,
-                settings=settings,
-                folder=out,
-                checkpoint_every=config.checkpoint_every,
-                keep=config.keep,
-                tensorboard=tensorboard,
-                watch=watch,
-            )
-        if not (out / DECODER).exists():
-            save(found, out / DECODER, about=about)
-    except KeyboardInterrupt:
-        say("Interrupted. The same call goes on where this one ended.", error=True)
-        return INTERRUPTED
-    except Diverged as error:
-        say(f"Error: {error}", error=True)
-        return BROKEN
-    except OSError as error:
-        why = error.strerror or error
-        say(f"Error: Reading, or writing to {out}, failed ({why}).", error=True)
-        return BROKEN
-    for name, reason in list(photographs.skipped.items())[:LISTED]:
-        say(f"Skipped: {name}: {reason}", error=True)
-    say(f"Decoder: {out / DECODER}; settings: {out / SETTINGS}")
-    return SKIPPED if photographs.skipped else 0
+def _fitted(
+    subject: "Subject",
+    batches: "Batches",
+    form: "Architecture",
+    config: "Config",
+    out: Path,
+    *,
+    tensorboard: bool,
+) -> "Trained":
+    """Take the steps that the folder lacks, and show how they go."""
+    from xattr.decoder import Report, fit
+
+    with (
+        interruptible() as interruption,
+        progress_bar(doing="training", unit="steps") as bar,
+        _warnings_said(bar),
+    ):
+
+        def watch(number: int, report: Report) -> None:
+            bar.show(number, config.settings.num_steps, _told(report))
+            interruption.check()
+
+        found, _ = fit(
+            subject.model,
+            batches,
+            architecture=form,
+            settings=config.settings,
+            folder=out,
+            checkpoint_every=config.checkpoint_every,
+            keep=config.keep,
+            tensorboard=tensorboard,
+            watch=watch,
+        )
+    return found
 
 
 def _check_step(subject: "Subject", form: "Architecture", settings: "Settings") -> None:
