@@ -51,7 +51,7 @@ def test_wheel_in_an_empty_environment(tmp_path):
         "explain",
         photograph,
         "--method",
-        "gradient,grad_cam",
+        "gradient,grad_cam,decoder",
         "--out",
         "out",
         cwd=tmp_path,

@@ -196,7 +196,11 @@ def test_an_unfinished_decoder_explains_nothing(train, call, photos, tmp_path):
     assert "is not trained to the end" in done.output
     done = call("explain", photos, "--method", "decoder")
     assert done.exit_code == 2
-    assert "is not a method" in done.output
+    assert "trained on other parameters of this network" in done.output
+    assert "that it has without `--weights`" in done.output
+    done = call("explain", photos, "--method", "decoder", "--model", "squeezenet1_1")
+    assert done.exit_code == 2
+    assert "for mobilenet_v2 only, not for squeezenet1_1" in done.output
     assert "otherwise" in train().output
 
 

@@ -8,7 +8,7 @@ import typer
 from xattr.cli._choices import choose_methods, for_command_line
 from xattr.cli._configuration import hyperparameters
 from xattr.cli._console import LISTED, fail, say
-from xattr.cli._decoder_folder import with_decoder
+from xattr.cli._decoder_folder import decoder_of, with_decoder
 from xattr.cli._executing import SKIPPED
 from xattr.cli._folder import check_comparison_folder
 from xattr.cli._options import Decoder, Model, Precision, Seed, Site, Weights
@@ -152,6 +152,7 @@ def _comparison(
     typed = [name.strip().casefold() for name in metrics]
     measured = metrics if typed != ["all"] else list(METRICS)
     rows = choose_methods(measured, METRICS, option="--metrics", kind="metric")
+    decoder = decoder_of(methods, decoder, model)
     chosen = choose_methods(
         methods, with_decoder(METHODS, decoder, model), option="--methods"
     )

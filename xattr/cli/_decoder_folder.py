@@ -1,7 +1,7 @@
 """The folder of a decoder: what it is trained on and how, and the decoder itself."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +72,31 @@ def load_trained(path: Path) -> "tuple[Trained, dict[str, Any]]":
             "train` that began it goes on with it."
         )
     raise FileNotFoundError(f"{path} holds no decoder; see `decoder train`.")
+
+
+def decoder_of(methods: Sequence[str], folder: Path | None, model: str) -> Path | None:
+    """The folder or file of the decoder that is asked for, if one is.
+
+    Args:
+      methods: as `choose_methods` takes them.
+      folder: what was given; None for the one that the package brings along.
+      model: the network that is explained.
+
+    Raises:
+      ValueError: if a decoder is asked for and the network has none.
+    """
+    typed = {name.strip().casefold() for text in methods for name in text.split(",")}
+    if folder is not None or NAME not in typed:
+        return folder
+    from xattr.decoder._bundled import BUNDLED, bundled_file
+
+    if model not in BUNDLED:
+        raise ValueError(
+            f"The method `{NAME}` needs what `decoder train` has written, `--decoder "
+            f"DIR`: the package brings one along for {', '.join(BUNDLED)} only, not "
+            f"for {model}."
+        )
+    return bundled_file(model)
 
 
 def check_parameters(folder: Path, model: Any) -> None:

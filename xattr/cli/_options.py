@@ -26,7 +26,10 @@ Site = Annotated[
 ]
 Decoder = Annotated[
     Path | None,
-    typer.Option(help="What `decoder train` has written: the method `decoder`."),
+    typer.Option(
+        help="What `decoder train` has written: the method `decoder`. [default: the "
+        "network's own, if it has one]"
+    ),
 ]
 Seed = Annotated[
     int,

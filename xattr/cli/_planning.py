@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from xattr.cli._choices import choose_methods, choose_target
-from xattr.cli._decoder_folder import check_parameters, with_decoder
+from xattr.cli._decoder_folder import check_parameters, decoder_of, with_decoder
 from xattr.cli._needs import check_needs, check_site
 from xattr.cli._options import Precision, matmul_precision
 
@@ -38,7 +38,8 @@ def plan_from_options(
       target: "predicted", a class as `choose_target` takes it; or "label".
       has_labels: whether "label" may be the target.
       site: where methods that read a site read; the network's own by default.
-      decoder: folder of a trained decoder, which is then a method too.
+      decoder: folder of a trained decoder, which is then a method too; that of the
+        network itself, if `decoder` is among the methods and none is given.
       batch_size: photographs computed together, at most.
       seed: of methods that draw at random.
       precision: of matrix products.
@@ -53,6 +54,7 @@ def plan_from_options(
     from xattr.models import load
     from xattr.run import Plan
 
+    decoder = decoder_of(methods, decoder, model)
     chosen = choose_methods(methods, with_decoder(METHODS, decoder, model))
     check_site(site, chosen)
     check_needs(chosen)

@@ -6,6 +6,7 @@ whole; afterwards an explanation costs little more than a forward pass.
 """
 
 from xattr.decoder._architecture import Architecture, Output, architecture
+from xattr.decoder._bundled import BUNDLED, bundled
 from xattr.decoder._classifier import Trainable, evaluated, trainable
 from xattr.decoder._collapse import collapsed
 from xattr.decoder._config import Config, read_config
@@ -47,6 +48,7 @@ from xattr.decoder._upsample import transposed_convolution
 from xattr.decoder._views import Views
 
 __all__ = [
+    "BUNDLED",
     "FILLS",
     "RAMPED",
     "TERMS",
@@ -70,6 +72,7 @@ __all__ = [
     "area_power",
     "as_method",
     "binary",
+    "bundled",
     "collapsed",
     "compactness",
     "confused_area",
