@@ -65,6 +65,7 @@ def train(call, network, photos, tmp_path):
     return train
 
 
+@pytest.mark.slow
 def test_a_decoder_is_trained_shown_and_measured(
     train, network, call, photos, tmp_path
 ):

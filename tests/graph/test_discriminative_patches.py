@@ -99,6 +99,7 @@ def found():
     return positive, cells, patches
 
 
+@pytest.mark.slow
 def test_the_best_detectors_are_of_what_was_planted(found):
     _, _, patches = found
     strongest = np.asarray(patches.weights)[:, 0, 0].argmax(-1)
@@ -112,6 +113,7 @@ def test_the_best_detectors_are_of_what_was_planted(found):
     assert set(strongest[planted]) == {6, 7}
 
 
+@pytest.mark.slow
 def test_detectors_find_the_parts_in_new_images(found):
     _, _, patches = found
     features, _, cells = planted(1)
@@ -122,6 +124,7 @@ def test_detectors_find_the_parts_in_new_images(found):
         np.testing.assert_array_equal(placement.positions[:, best], cells[:, part])
 
 
+@pytest.mark.slow
 def test_keys_and_orders(found):
     positive, _, patches = found
     _, negative, _ = planted(0)
@@ -165,6 +168,7 @@ def test_two_by_two_patches_are_learnt():
     assert (away.min(1) <= 0.5).mean() > 0.8
 
 
+@pytest.mark.slow
 def test_errors(found):
     positive, _, patches = found
     _, negative, _ = planted(0)

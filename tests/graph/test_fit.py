@@ -173,6 +173,7 @@ def test_layers_that_are_known_are_not_learnt_again(fitted):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_bytes_are_as_good_as_numbers():
     mass = jax.random.uniform(jax.random.key(1), (4, 14, 14, 2))
     step = mass.max((0, 1, 2)) / 255
