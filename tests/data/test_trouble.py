@@ -3,6 +3,7 @@
 import errno
 import os
 import pickle
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,21 +37,26 @@ NUMBERS = "EIO ESTALE ENOTCONN EMFILE ENFILE ENOMEM ETIMEDOUT ENODEV EHOSTDOWN".
 class Failing:
     """Four records of which the third raises, for some attempts or for all.
 
-    From then on the others raise as well, unless it is alone.
+    From then on the others raise as well, unless it is alone. Records are read by
+    several threads, in any order: so that what comes out is always the same, the third
+    waits for those before it, and those after for its first attempt.
     """
 
     def __init__(
         self, error: Exception, attempts: int = 99, alone: bool = False
     ) -> None:
         self.error, self.attempts, self.alone = error, attempts, alone
-        self.begun = False
+        self.seen: set[int] = set()
 
     def __len__(self) -> int:
         return 4
 
     def __getitem__(self, index: int) -> np.ndarray:
-        self.begun |= index == 2
-        if self.begun and self.attempts and (index == 2 or not self.alone):
+        while not self.seen.issuperset(range(min(index, 3))):
+            time.sleep(0.001)
+        begun = 2 in self.seen or index == 2
+        self.seen.add(index)
+        if begun and self.attempts and (index == 2 or not self.alone):
             self.attempts -= index == 2
             raise self.error
         return PIXELS
@@ -160,7 +166,8 @@ def test_a_file_that_is_gone_alone_is_a_reason(tmp_path, impatient):
 
 @pytest.mark.parametrize(("attempts", "is_lost"), [(2, False), (99, True)])
 def test_trouble_that_passes_is_none(attempts, is_lost, impatient):
-    source = GrainSource(Failing(MemoryError(), attempts))
+    # What passes is of one record: others would be out of attempts before it is.
+    source = GrainSource(Failing(MemoryError(), attempts, alone=not is_lost))
     if is_lost:
         with pytest.raises(SourceLost, match=os.strerror(errno.ENOMEM)):
             reasons(source)
@@ -173,7 +180,7 @@ def test_trouble_while_preprocessing(impatient):
         raise MemoryError
 
     with pytest.raises(SourceLost, match="'#0' failed"):
-        reasons(GrainSource(Failing(ValueError())), transform=starve)
+        reasons(GrainSource([PIXELS] * 4), transform=starve)
 
 
 @pytest.mark.parametrize(
