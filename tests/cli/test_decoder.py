@@ -235,8 +235,9 @@ def test_wrong_photographs(train, photos, tmp_path):
     assert not (tmp_path / "trained").exists()
 
 
-def test_losses_for_tensorboard_need_its_package(train, monkeypatch):
+def test_losses_for_tensorboard_need_its_package(train, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "tensorboardX", None)
     done = train("--tensorboard")
     assert done.exit_code == 2
     assert "pip install 'xattr-jax[logs]'" in done.output
+    assert not (tmp_path / "trained").exists()

@@ -35,7 +35,10 @@ def train_decoder(
       ValueError: if the call or the config is wrong; nothing is written then.
     """
     from xattr.decoder import Diverged, save
+    from xattr.decoder._logs import import_tensorboard
 
+    if tensorboard:
+        import_tensorboard()
     subject, photographs, batches, form = _prepared(data, config)
     about = {
         "model": subject.name,

@@ -72,18 +72,22 @@ class Logs:
         self.close()
 
 
-def _writer(folder: Path, step: int) -> Any:
-    """What writes TensorBoard's events; those after the step are void."""
+def import_tensorboard() -> Any:
+    """The package that writes TensorBoard's events."""
     try:
-        from tensorboardX import (  # pyright: ignore[reportMissingImports]
-            SummaryWriter,
-        )
+        import tensorboardX  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ImportError(
             "`tensorboard=True` needs tensorboardX: `pip install 'xattr-jax[logs]'`. "
             "The losses are in losses.csv without it."
         ) from error
-    return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+    return tensorboardX
+
+
+def _writer(folder: Path, step: int) -> Any:
+    """What writes TensorBoard's events; those after the step are void."""
+    purge = step + 1 if step else None
+    return import_tensorboard().SummaryWriter(str(folder), purge_step=purge)
 
 
 def _cut_off(path: Path, step: int) -> list[str]:
