@@ -30,7 +30,7 @@ TWO = Architecture(
 def drawn_features(form, n=2, seed=0):
     rng = np.random.default_rng(seed)
     return tuple(
-        jnp.asarray(rng.normal(size=(n, *shape)), jnp.float32) for shape in form.shapes
+        jnp.asarray(rng.normal(size=(n, *shape)), jnp.float32) for _, shape in form.maps
     )
 
 
@@ -191,6 +191,52 @@ def test_a_selector_gates_the_first_site():
     np.testing.assert_allclose(
         logits_of(decoder, features, targets), expected, rtol=1e-3, atol=1e-4
     )
+
+
+def test_evidence_enters_where_decoding_begins():
+    form = dataclasses.replace(
+        TWO, sites=("deep",), shapes=((2, 3, 5),), output="evidence", num_classes=3
+    )
+    decoder = moved(decoder_of(form))
+    deep, evidence = features = drawn_features(form)
+    assert evidence.shape == (2, 2, 3, 1)
+    x = enter(decoder.entries[0], np.asarray(deep, np.float64))
+    x = x + enter(decoder.entries[1], np.asarray(evidence, np.float64))
+    for each in decoder.blocks:
+        x = block(each, x)
+    kernel, bias = np.asarray(decoder.kernel[...]), np.asarray(decoder.bias[...])
+    expected = enlarged(oracle.convolution(x, kernel, bias), (16, 24))
+    np.testing.assert_allclose(
+        logits_of(decoder, features), expected, rtol=1e-3, atol=1e-4
+    )
+
+
+def test_evidence_of_a_mean_and_a_linear_layer_is_a_row_of_weights():
+    weights = jax.random.normal(jax.random.key(1), (5, 4))
+
+    def model(x):
+        kernel = jax.random.normal(jax.random.key(0), (4, 4, 3, 5))
+        cells = jax.lax.conv_general_dilated(
+            x, kernel, (4, 4), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        return jax.nn.relu(cells).mean((1, 2)) @ weights + 7.0
+
+    batch = jax.random.normal(jax.random.key(2), (2, 8, 12, 3))
+    given = jnp.array([3, 1])
+    (cells, found), outputs = features_and_outputs(
+        model, batch, ["relu:0"], given, evidence=True
+    )
+    rows = np.asarray(weights).T[np.asarray(given)]
+    expected = np.einsum("nijd,nd->nij", np.asarray(cells), rows) / 6
+    np.testing.assert_allclose(found[..., 0], expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        found.sum((1, 2, 3)) + 7, outputs[jnp.arange(2), given], rtol=1e-4
+    )
+    (_, of_best), _ = features_and_outputs(model, batch, ["relu:0"], evidence=True)
+    (_, same), _ = features_and_outputs(
+        model, batch, ["relu:0"], outputs.argmax(1), evidence=True
+    )
+    np.testing.assert_array_equal(of_best, same)
 
 
 def test_the_mask_starts_as_the_bias_has_it():

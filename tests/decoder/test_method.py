@@ -24,8 +24,10 @@ FORM = Architecture(
 )
 CLASS = dataclasses.replace(FORM, output="class", num_classes=5)
 SELECTOR = dataclasses.replace(FORM, output="selector", num_classes=5)
+EVIDENCE = dataclasses.replace(FORM, output="evidence", num_classes=5)
+OF_CLASSES = [CLASS, SELECTOR, EVIDENCE]
 FORMS = pytest.mark.parametrize(
-    "form", [FORM, CLASS, SELECTOR], ids=["agnostic", "class", "selector"]
+    "form", [FORM, *OF_CLASSES], ids=lambda form: form.output
 )
 TARGETS = jnp.array([2, 0, 4])
 
@@ -47,12 +49,23 @@ def model(seed=1):
     return tiny_convnet(jax.random.key(seed))
 
 
+def evidence_at(site, batch, targets):
+    """HiResCAM, which is what is above zero, less that of the model's opposite."""
+    opposite = xattr.Model(lambda model, x: -model(x), model())
+    above, below = (
+        xattr.hires_cam(each, batch, targets, site=site) for each in (model(), opposite)
+    )
+    return (above - below)[..., None]
+
+
 @FORMS
 def test_the_mask_is_that_of_the_network_alone(form):
     batch = images(3)
     maps = decode(model(), batch, TARGETS, decoder=trained(form))
     recorded = xattr.record(model(), batch, form.sites)
     features = tuple(recorded[site] for site in form.sites)
+    if form.output == "evidence":
+        features = *features, evidence_at(form.sites[0], batch, TARGETS)
     network = jax.jit(lambda trained, *given: trained.decoder(*given))
     logits = network(trained(form), features, TARGETS)
     np.testing.assert_allclose(maps, 1 / (1 + np.exp(-logits)), rtol=1e-4, atol=1e-5)
@@ -73,7 +86,7 @@ def test_chunks_change_nothing():
     )
 
 
-@pytest.mark.parametrize("form", [CLASS, SELECTOR], ids=["class", "selector"])
+@pytest.mark.parametrize("form", OF_CLASSES, ids=lambda form: form.output)
 def test_no_target_means_the_predicted_class(form):
     batch = images(3, seed=2) + jnp.array([-2.0, 0.0, 2.0])[:, None, None, None]
     predicted = model()(batch).argmax(1)
@@ -182,8 +195,9 @@ def test_targets_that_are_no_classes_are_refused(targets, message):
         decode(model(), images(3), targets, decoder=trained(CLASS))
 
 
-def test_a_class_that_can_not_be_seen_gives_not_a_number():
-    traced = jax.jit(lambda t: decode(model(), images(2), t, decoder=trained(CLASS)))
+@pytest.mark.parametrize("form", OF_CLASSES, ids=lambda form: form.output)
+def test_a_class_that_can_not_be_seen_gives_not_a_number(form):
+    traced = jax.jit(lambda t: decode(model(), images(2), t, decoder=trained(form)))
     maps = traced(jnp.array([5, 1]))
     assert jnp.isnan(maps[0]).all()
     assert jnp.isfinite(maps[1]).all()

@@ -363,6 +363,33 @@ def test_masks_come_to_lie_on_the_planted_square():
     assert overlap(state) > 0.6
 
 
+def test_evidence_is_for_the_class_to_be_explained():
+    model, (images, labels) = frozen(), batch()
+    chosen = replace(form(), output="evidence", num_classes=3)
+    state = init(model, chosen, PLAIN)
+    # Of masks that all cells share, the last kernel would be the only one that learns.
+    state = state._replace(
+        decoder=jax.tree.map(
+            lambda x: x + 0.1 * jnp.arange(x.size).reshape(x.shape) % 1, state.decoder
+        )
+    )
+    after, report = compiled(model, state, batch(), architecture=chosen, settings=PLAIN)
+
+    def mask_of(targets):
+        features, _ = features_and_outputs(
+            model, images, chosen.sites, targets, evidence=True
+        )
+        return Trained(chosen, state.decoder).decoder.mask(features)
+
+    predicted = model(images).argmax(1)
+    np.testing.assert_allclose(
+        report["mask_mean"], mask_of(predicted).mean(), rtol=1e-5
+    )
+    assert float(jnp.abs(mask_of(predicted) - mask_of(labels)).max()) > 1e-3
+    entry = after.decoder["entries"][1]["linear"]["kernel"]
+    assert differ(entry, state.decoder["entries"][1]["linear"]["kernel"])
+
+
 def test_a_model_can_not_be_trained_along():
     with pytest.raises(
         TypeError, match=r"mode.='joint' asks. Give `trainable\(module\)"

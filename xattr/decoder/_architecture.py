@@ -10,7 +10,7 @@ from jaxtyping import Array
 from xattr._types import Images, Predictor
 from xattr.decoder._features import features_and_outputs
 
-Output = Literal["agnostic", "class", "selector"]
+Output = Literal["agnostic", "class", "selector", "evidence"]
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,9 @@ class Architecture:
       size: rows and columns of the images, and of the masks.
       channels: of the blocks, each of which doubles the grid.
       output: `agnostic`, one mask whatever the class; `class`, one per class, of which
-        the target's is taken; or `selector`, one, after the first site is gated by an
-        embedding of the target.
+        the target's is taken; `selector`, one, after the first site is gated by an
+        embedding of the target; or `evidence`, one, that reads beside the sites what
+        each cell of the first adds to the target's logit.
       num_classes: of the model; 0 where the mask is `agnostic`.
       bias: of the last convolution: a mask starts near its sigmoid.
       quantiles: which quantiles of each mask become 0 and 1; what is beyond is cut. So
@@ -80,14 +81,23 @@ class Architecture:
         _check_order(self.sites, self.shapes)
         _check_size(self.shapes[0], self.size, self.channels)
 
+    @property
+    def maps(self) -> tuple[tuple[str, tuple[int, int, int]], ...]:
+        """All that is read, in order: a name; rows, columns and channels."""
+        read = tuple(zip(self.sites, self.shapes, strict=True))
+        if self.output != "evidence":
+            return read
+        rows, columns, _ = self.shapes[0]
+        return (*read, ("evidence", (rows, columns, 1)))
+
     def grid(self, level: int) -> tuple[int, int]:
         """Rows and columns after so many blocks."""
         rows, columns, _ = self.shapes[0]
         return rows * 2**level, columns * 2**level
 
-    def level(self, site: int) -> int:
-        """After how many blocks the grid is nearest to that of a site."""
-        rows, columns, _ = self.shapes[site]
+    def level(self, map: int) -> int:
+        """After how many blocks the grid is nearest to that of a map."""
+        _, (rows, columns, _) = self.maps[map]
 
         def apart(level: int) -> float:
             i, j = self.grid(level)

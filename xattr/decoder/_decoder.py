@@ -39,7 +39,8 @@ class Decoder(nnx.Module):
 
     Of class $c$, `output` takes the filter of the last convolution that belongs to it
     (`class`), or multiplies $P(A_0)$ by $\sigma(\langle A_0, e_c \rangle)$, cell by
-    cell, with a learnt $e_c$ (`selector`).
+    cell, with a learnt $e_c$ (`selector`), or adds to $S_0$ the evidence for it, which
+    `features_and_outputs` gives after the sites (`evidence`).
 
     Args:
       architecture: what it reads, and its size.
@@ -64,7 +65,7 @@ class Decoder(nnx.Module):
         self.entries = nnx.List(
             [
                 Entry(shape[2], widths[architecture.level(k) if k else 0], rngs=rngs)
-                for k, shape in enumerate(architecture.shapes)
+                for k, (_, shape) in enumerate(architecture.maps)
             ]
         )
         self.blocks = nnx.List([Block(c, d, rngs=rngs) for c, d in pairwise(widths)])
@@ -86,8 +87,9 @@ class Decoder(nnx.Module):
         """The logits of the mask, at the size of the images.
 
         Args:
-          features: the map of each site, as `features_and_outputs` gives them.
-          targets: one class index per image; not needed if the mask is agnostic. One
+          features: the map of each site and, where the architecture asks for it, the
+            evidence, as `features_and_outputs` gives them.
+          targets: one class index per image; of use to `class` and `selector` only. One
             that is out of range gives not a number.
 
         Raises:
@@ -227,12 +229,10 @@ def _sum_of_shifts(
 
 def _check_features(features: Features, architecture: Architecture) -> None:
     shapes = [map.shape[1:] for map in features]
-    for site, found, wanted in zip(
-        architecture.sites, shapes, architecture.shapes, strict=True
-    ):
+    for (name, wanted), found in zip(architecture.maps, shapes, strict=True):
         if found != wanted:
             raise ValueError(
-                f"`features` of {site!r} are {_times(found)} (rows, columns, "
+                f"`features` of {name!r} are {_times(found)} (rows, columns, "
                 f"channels), where this decoder reads {_times(wanted)}: it belongs to "
                 f"another model, or to images of another size. Make one of this model "
                 f"by `architecture(model, images, sites)`."

@@ -111,7 +111,9 @@ def _decode(
 
 def _mask(model: Predictor, images: Images, targets: Any, decoder: Trained) -> Array:
     form = decoder.architecture
-    features, outputs = features_and_outputs(model, images, form.sites)
+    features, outputs = features_and_outputs(
+        model, images, form.sites, targets, evidence=form.output == "evidence"
+    )
     if form.output != "agnostic":
         classes = predicted(outputs)
         check_num_classes(outputs, form, model="model", decoder="decoder")

@@ -121,12 +121,19 @@ def step(
     fill_key, pool_key = jax.random.split(key)
     latest, judge = _models(classifier, state, pool_key, settings)
     model, images = cast((latest, batch.images), settings.precision)
-    found = features_and_outputs(model, images, architecture.sites)
+    labels = None if state.classifier is None else batch.labels
+    found = features_and_outputs(
+        model,
+        images,
+        architecture.sites,
+        labels,
+        evidence=architecture.output == "evidence",
+    )
     features, clean = jax.lax.stop_gradient(found)
     _check_logits(clean)
     check_num_classes(clean, architecture, model="classifier", decoder="architecture")
     clean = clean.astype(jnp.float32)
-    targets = clean.argmax(axis=1) if state.classifier is None else batch.labels
+    targets = clean.argmax(axis=1) if labels is None else labels
     fills = fill(batch.images, fill_key, settings.fills)
 
     def judged(images: Array) -> Array:
