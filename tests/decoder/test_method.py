@@ -195,8 +195,10 @@ def test_targets_that_are_no_classes_are_refused(targets, message):
         decode(model(), images(3), targets, decoder=trained(CLASS))
 
 
+@pytest.mark.parametrize("quantiles", [None, (0.1, 0.9)])
 @pytest.mark.parametrize("form", OF_CLASSES, ids=lambda form: form.output)
-def test_a_class_that_can_not_be_seen_gives_not_a_number(form):
+def test_a_class_that_can_not_be_seen_gives_not_a_number(form, quantiles):
+    form = dataclasses.replace(form, quantiles=quantiles)
     traced = jax.jit(lambda t: decode(model(), images(2), t, decoder=trained(form)))
     maps = traced(jnp.array([5, 1]))
     assert jnp.isnan(maps[0]).all()
