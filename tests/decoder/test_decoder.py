@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import re
 from typing import Any
 
 import jax
@@ -373,6 +374,17 @@ def test_other_features_are_refused():
     other = dataclasses.replace(TWO, shapes=((2, 3, 7), *TWO.shapes[1:]))
     with pytest.raises(ValueError, match=r"'deep' are 2 x 3 x 7 .* reads 2 x 3 x 5"):
         logits_of(decoder_of(TWO), drawn_features(other))
+
+
+def test_evidence_that_is_missing_is_asked_for():
+    form = dataclasses.replace(TWO, output="evidence", num_classes=3)
+    message = (
+        "`features` has 3 maps, where this decoder reads 4: 'deep', 'skip', 'other', "
+        "'evidence'. `features_and_outputs(model, images, sites, targets, "
+        "evidence=True)` gives them."
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        logits_of(decoder_of(form), drawn_features(TWO))
 
 
 def test_targets_that_are_needed_are_asked_for():

@@ -93,8 +93,8 @@ class Decoder(nnx.Module):
             that is out of range gives not a number.
 
         Raises:
-          ValueError: if features have other shapes than those of the architecture, or
-            targets are missing.
+          ValueError: if features are not those of the architecture, or targets are
+            missing.
         """
         return self._resized(self._logits(features, targets))
 
@@ -229,8 +229,17 @@ def _sum_of_shifts(
 
 
 def _check_features(features: Features, architecture: Architecture) -> None:
+    maps = architecture.maps
+    if len(features) != len(maps):
+        names = ", ".join(repr(name) for name, _ in maps)
+        more = ", targets, evidence=True" if architecture.output == "evidence" else ""
+        raise ValueError(
+            f"`features` has {len(features)} maps, where this decoder reads "
+            f"{len(maps)}: {names}. `features_and_outputs(model, images, sites{more})` "
+            f"gives them."
+        )
     shapes = [map.shape[1:] for map in features]
-    for (name, wanted), found in zip(architecture.maps, shapes, strict=True):
+    for (name, wanted), found in zip(maps, shapes, strict=True):
         if found != wanted:
             raise ValueError(
                 f"`features` of {name!r} are {_times(found)} (rows, columns, "
