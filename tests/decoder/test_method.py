@@ -180,6 +180,14 @@ def test_a_model_with_other_classes_is_refused():
         decode(other, images(1), decoder=trained(CLASS))
 
 
+@pytest.mark.parametrize("form", [CLASS, EVIDENCE], ids=lambda form: form.output)
+def test_a_model_without_logits_is_refused(form):
+    both = xattr.Model(lambda model, x: (model(x), model(x)), model())
+    message = r"gives arrays of shapes \[\(1, 5\), \(1, 5\)\].*a model that returns it"
+    with pytest.raises(ValueError, match=message):
+        decode(both, images(3), TARGETS, decoder=trained(form))
+
+
 @pytest.mark.parametrize(
     ("targets", "message"),
     [

@@ -47,7 +47,8 @@ def features_and_outputs(
       wanted, and the outputs.
 
     Raises:
-      ValueError: if a site is unknown, ambiguous, inside a loop, or not spatial.
+      ValueError: if a site is unknown, ambiguous, inside a loop, or not spatial; or if
+        evidence is wanted and the outputs are not one logit per class.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -86,11 +87,23 @@ def features_and_outputs(
         return perturbed.call({**perturbed.zeros, first: change})
 
     outputs, pull, activations = jax.vjp(above, perturbed.zeros[first], has_aux=True)
+    check_logits(outputs)
     targets = predicted(outputs) if targets is None else targets
     scores, of_outputs = jax.vjp(lambda outputs: logit(outputs, targets), outputs)
     (gradient,) = pull(*of_outputs(jnp.ones_like(scores)))
     cells = grid(first, gradient * activations[first]).sum(axis=3, keepdims=True)
     return (*(grid(name, activations[name]) for name in sites), cells), outputs
+
+
+def check_logits(outputs: PyTree) -> None:
+    """Refuse outputs that are not one logit per class."""
+    if getattr(outputs, "ndim", None) != 2:
+        shapes = [leaf.shape for leaf in jax.tree.leaves(outputs)]
+        raise ValueError(
+            f"the model gives arrays of shapes {shapes}; a decoder needs one array of "
+            f"logits, images by classes. Give a model that returns it: "
+            f"`Model(lambda params, images: apply(params, images)[0], params)`."
+        )
 
 
 def _to_grid(

@@ -13,7 +13,7 @@ from xattr._compile import compiled
 from xattr._scores import predicted
 from xattr._types import Images, Keys, Method, Predictor
 from xattr.decoder._architecture import Architecture, check_num_classes
-from xattr.decoder._features import features_and_outputs
+from xattr.decoder._features import check_logits, features_and_outputs
 from xattr.decoder._trained import Trained
 
 
@@ -115,9 +115,9 @@ def _mask(model: Predictor, images: Images, targets: Any, decoder: Trained) -> A
         model, images, form.sites, targets, evidence=form.output == "evidence"
     )
     if form.output != "agnostic":
-        classes = predicted(outputs)
+        check_logits(outputs)
         check_num_classes(outputs, form, model="model", decoder="decoder")
-        targets = classes if targets is None else targets
+        targets = predicted(outputs) if targets is None else targets
     return decoder.decoder.mask(features, targets).astype(images.dtype)
 
 

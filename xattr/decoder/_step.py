@@ -21,7 +21,7 @@ from xattr.decoder._classifier import (
 )
 from xattr.decoder._decoder import Decoder, definition
 from xattr.decoder._discriminator import adversarial_loss, discriminate
-from xattr.decoder._features import features_and_outputs
+from xattr.decoder._features import check_logits, features_and_outputs
 from xattr.decoder._fills import fill, hide, keep
 from xattr.decoder._objective import objective
 from xattr.decoder._optimizer import decoder_optimizer
@@ -130,7 +130,7 @@ def step(
         evidence=architecture.output == "evidence",
     )
     features, clean = jax.lax.stop_gradient(found)
-    _check_logits(clean)
+    check_logits(clean)
     check_num_classes(clean, architecture, model="classifier", decoder="architecture")
     clean = clean.astype(jnp.float32)
     targets = clean.argmax(axis=1) if labels is None else labels
@@ -253,17 +253,6 @@ def _to_train(classifier: Model | Trainable, settings: Settings) -> Trainable:
         f"as `mode`={settings.mode!r} asks. Give `trainable(module)` of a Flax NNX "
         f"module, or keep it as it is with `mode='frozen'`."
     )
-
-
-def _check_logits(outputs: PyTree) -> None:
-    leaves = jax.tree.leaves(outputs)
-    if len(leaves) != 1 or outputs is not leaves[0] or leaves[0].ndim != 2:
-        shapes = [leaf.shape for leaf in leaves]
-        raise ValueError(
-            f"`classifier` gives arrays of shapes {shapes}; a decoder learns from one "
-            f"array of logits, images by classes. Give a model that returns it: "
-            f"`Model(lambda params, images: apply(params, images)[0], params)`."
-        )
 
 
 def _about(views: Views) -> Report:
