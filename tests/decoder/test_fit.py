@@ -308,6 +308,13 @@ def test_wrong_calls(options, error, message):
         train(**options)
 
 
+def test_without_what_writes_events_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with pytest.raises(ImportError, match=r"pip install 'xattr-jax\[logs\]'"):
+        train(folder=tmp_path / "trained", tensorboard=True)
+    assert not (tmp_path / "trained").exists()
+
+
 def test_devices_that_cannot_share_a_batch():
     mesh = jax.make_mesh((2,), ("batch",))
     with pytest.raises(ValueError, match="`mesh` has 2 devices.*`batch_size=6`"):

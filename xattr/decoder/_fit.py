@@ -22,7 +22,7 @@ from xattr.decoder._architecture import Architecture
 from xattr.decoder._checkpoints import Checkpoints
 from xattr.decoder._classifier import Trainable, check_classifier
 from xattr.decoder._collapse import collapsed
-from xattr.decoder._logs import Logs
+from xattr.decoder._logs import Logs, import_tensorboard
 from xattr.decoder._settings import Settings
 from xattr.decoder._state import Batch, State
 from xattr.decoder._step import Report, init, step, trained
@@ -86,7 +86,8 @@ def fit(
       checkpoint_every: steps from one checkpoint to the next.
       keep: how many of the last checkpoints are kept, beside the best.
       log_every: steps from one row of `losses.csv` to the next.
-      tensorboard: whether events are written for TensorBoard; needs tensorboardX.
+      tensorboard: whether events are written there for TensorBoard; needs
+        tensorboardX.
       watch: called after each step with its number, from 1, and its report. It may
         raise, `KeyboardInterrupt` for instance: the state is kept first.
       evaluate: from a decoder to a number, smaller is better, which decides the best
@@ -112,6 +113,8 @@ def fit(
       Warns, once for each kind, where the masks keep everything or nothing.
     """
     _check(classifier, batches, settings, checkpoint_every, log_every, mesh)
+    if tensorboard and folder is not None:
+        import_tensorboard()
     replicated, divided = _shardings(mesh)
     program = _program(architecture, settings, replicated)
     # A copy: the program takes the buffers of the state it is given, and parts of the

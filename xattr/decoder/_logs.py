@@ -73,7 +73,11 @@ class Logs:
 
 
 def import_tensorboard() -> Any:
-    """The package that writes TensorBoard's events."""
+    """The package that writes TensorBoard's events.
+
+    Raises:
+      ImportError: if it is not installed.
+    """
     try:
         import tensorboardX  # pyright: ignore[reportMissingImports]
     except ImportError as error:
