@@ -39,8 +39,8 @@ class Decoder(nnx.Module):
 
     Of class $c$, `output` takes the filter of the last convolution that belongs to it
     (`class`), or multiplies $P(A_0)$ by $\sigma(\langle A_0, e_c \rangle)$, cell by
-    cell, with a learnt $e_c$ (`selector`), or adds to $S_0$ the evidence for it, which
-    `features_and_outputs` gives after the sites (`evidence`).
+    cell, with a learnt $e_c$ (`selector`), or has the evidence for it, which
+    `features_and_outputs` gives after the sites, as one more map in $S_0$ (`evidence`).
 
     Args:
       architecture: what it reads, and its size.

@@ -31,7 +31,9 @@ def features_and_outputs(
     $$ e_{ij} = \sum_d \frac{\partial y_c}{\partial A_{ijd}} A_{ijd} $$
 
     Only what the model does above that site is differentiated: where that is a mean and
-    a linear layer, as in most CNNs, this looks up the weights of the class.
+    a linear layer, as in most CNNs, this looks up the weights of the class. It is zero
+    where nothing above reads the cells: of a vision transformer that classifies by one
+    token, choose the layer norm before the last attention.
 
     Args:
       model: function from a batch of images to outputs.

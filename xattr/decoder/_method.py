@@ -1,4 +1,4 @@
-"""A trained decoder as a method: the mask from one forward pass."""
+"""A trained decoder as a method: the mask from the pass that classifies."""
 
 import functools
 from typing import Any
@@ -31,6 +31,9 @@ def decode(
     With $A$ the feature maps of the decoder's sites and $D$ the decoder:
 
     $$ m = \sigma\big(D(A(x), c)\big) $$
+
+    One whose `output` is `evidence` also reads the evidence for $c$ at its first site,
+    which takes a derivative of what the model does above it.
 
     Args:
       model: function from a batch of images to outputs: the one that the decoder was

@@ -82,8 +82,9 @@ def step(
 ) -> tuple[State, Report]:
     """One step of training; pure, to be compiled by whoever calls it.
 
-    One pass of the classifier gives the features and the outputs for the images; one
-    more judges what the mask keeps, and one what it hides. Where no term of the
+    One pass of the classifier gives the features and the outputs for the images, and,
+    where the decoder reads evidence, a derivative of what lies above its first site;
+    one more judges what the mask keeps, and one what it hides. Where no term of the
     objective reads the last, compiling drops it. No gradient reaches the classifier
     from the objective.
 
