@@ -26,7 +26,9 @@ from xattr.cli._folder import write_whole
 if TYPE_CHECKING:
     from xattr.cli._subject import Subject
     from xattr.cli.methods import MethodRow
+    from xattr.compare import Annotations
     from xattr.decoder import Photographs
+    from xattr.images import Preprocess
 
 EVALUATION, DIFFERENCES = "evaluation.csv", "differences.csv"
 # One pixel is hidden: of a map that is the same everywhere, metrics see nothing.
@@ -83,21 +85,15 @@ def evaluate_decoder(
     seconds: dict[str, list[float]] = defaultdict(list)
     done = 0
     with progress_bar("photographs: ", "measuring") as bar:
-        for names, batch in photographs.test(batch_size):
-            count = min(len(names), most - done)
-            images = _filled(np.asarray(batch.images), batch_size)
-            masks = None
-            if annotations:
-                known = annotations.of(names, square).masks
-                masks = _filled(known, batch_size)
+        for count, images, masks in _batches(
+            photographs, annotations, square, most=most, batch_size=batch_size
+        ):
             for name, column, found in _measured(
                 subject.model, images, masks, methods, num_steps, seconds
             ):
                 values[name][column].append(np.asarray(found)[:count])
             done += count
             bar.show(done, most)
-            if done >= most:
-                break
     if not done:
         raise ValueError(f"None of the {most} photographs can be read.")
     rows = [_row(name, values[name], seconds) for name in methods]
@@ -144,6 +140,32 @@ def _photographs(
             "which photographs were held out can't be told. Give others: `--data DIR`."
         )
     return found
+
+
+def _batches(
+    photographs: "Photographs",
+    annotations: "Annotations",
+    square: "Preprocess",
+    *,
+    most: int,
+    batch_size: int,
+) -> Iterator[tuple[int, np.ndarray, np.ndarray | None]]:
+    """How many photographs, their images, and their boxes where there are any.
+
+    All batches are of one size, so that one program serves them.
+    """
+    left = most
+    for names, batch in photographs.test(batch_size):
+        count = min(len(names), left)
+        known = annotations.of(names, square).masks if annotations else None
+        yield (
+            count,
+            _filled(np.asarray(batch.images), batch_size),
+            None if known is None else _filled(known, batch_size),
+        )
+        left -= count
+        if not left:
+            return
 
 
 def _measured(
