@@ -8,6 +8,7 @@ import jax
 import pytest
 
 import xattr
+from xattr.decoder import load
 from xattr.run import open_run
 
 CONFIG = """
@@ -17,6 +18,8 @@ config = Config(
     channels=(4,),
     held_out=0.4,
     checkpoint_every=2,
+    quantiles=(0.2, 0.8),
+    final_quantiles=(0.0, 1.0),
     settings=Settings(
         weights={"cross_entropy": 1.0, "area": 0.5},
         fills=("mean",),
@@ -75,6 +78,8 @@ def test_a_decoder_is_trained_shown_and_measured(
     out = tmp_path / "trained"
     settings = json.loads((out / "decoder.json").read_text())
     assert settings["config"]["settings"]["num_steps"] == 4
+    written, _ = load(out / "decoder.safetensors")
+    assert written.architecture.quantiles == (0.0, 1.0)
     assert (out / "losses.csv").read_text().splitlines()[1].startswith("4,")
     before = (out / "losses.csv").read_bytes()
     assert train().exit_code == 0

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,7 @@ def train_decoder(
     try:
         found = _fitted(subject, batches, form, config, out, tensorboard=tensorboard)
         if not (out / DECODER).exists():
-            save(found, out / DECODER, about=about)
+            save(_final(found, config), out / DECODER, about=about)
     except KeyboardInterrupt:
         say("Interrupted. The same call goes on where this one ended.", error=True)
         return INTERRUPTED
@@ -113,6 +114,8 @@ def _prepared(
         bias=config.bias,
         quantiles=config.quantiles,
     )
+    if config.final_quantiles is not None:
+        replace(form, quantiles=config.final_quantiles)
     _check_step(subject, form, settings)
     return subject, photographs, batches, form
 
@@ -151,6 +154,14 @@ def _fitted(
             watch=watch,
         )
     return found
+
+
+def _final(found: "Trained", config: "Config") -> "Trained":
+    """The decoder as it is written, with the quantiles of its use."""
+    if config.final_quantiles is None:
+        return found
+    form = replace(found.architecture, quantiles=config.final_quantiles)
+    return replace(found, architecture=form)
 
 
 def _check_step(subject: "Subject", form: "Architecture", settings: "Settings") -> None:

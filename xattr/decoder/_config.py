@@ -22,7 +22,11 @@ class Config:
       channels: of the decoder's blocks.
       output: which mask is for which class.
       bias: of the last convolution: a mask starts near its sigmoid.
-      quantiles: which quantiles of each mask become 0 and 1; see `Architecture`.
+      quantiles: which quantiles of each mask become 0 and 1 while it is trained; see
+        `Architecture`.
+      final_quantiles: those of the decoder that is written; the same when None. Where
+        masks are cut narrowly in training, they come to have two values, and wider
+        quantiles then hide less without showing more.
       settings: of the training. Its mode must be `frozen`.
       labels: "folders", None, or a CSV file with the columns `file` and `label`.
       held_out: share of the photographs that are not trained on.
@@ -44,6 +48,7 @@ class Config:
     output: Output = "agnostic"
     bias: float = 1.0
     quantiles: tuple[float, float] | None = None
+    final_quantiles: tuple[float, float] | None = None
     settings: Settings = field(default_factory=Settings)
     labels: str | None = "folders"
     held_out: float = 0.2
