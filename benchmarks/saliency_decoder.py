@@ -34,6 +34,7 @@ CASES = {
     "agnostic": {"sites": DEEP},
     "class": {"sites": DEEP, "output": "class"},
     "selector": {"sites": DEEP, "output": "selector"},
+    "evidence": {"sites": DEEP, "output": "evidence"},
     "agnostic, two skips": {"sites": (DEEP, *SKIPS)},
 }
 
