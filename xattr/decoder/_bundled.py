@@ -11,7 +11,7 @@ def bundled(model: str) -> Trained:
     """The decoder that the package brings along for a network, with its own weights.
 
     Trained on photographs without labels (`experiments/saliency_decoder`), with the
-    network as it was. Its masks are the same for all classes.
+    network as it was. Its masks are for the class that is asked for.
 
     Args:
       model: one of `BUNDLED`, networks of `xattr.models.load`.
