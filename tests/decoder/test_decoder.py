@@ -202,7 +202,7 @@ def test_evidence_enters_where_decoding_begins():
     deep, evidence = features = drawn_features(form)
     assert evidence.shape == (2, 2, 3, 1)
     x = enter(decoder.entries[0], np.asarray(deep, np.float64))
-    x = x + enter(decoder.entries[1], np.asarray(evidence, np.float64))
+    x = x + enter(decoder.evidence, np.asarray(evidence, np.float64))
     for each in decoder.blocks:
         x = block(each, x)
     kernel, bias = np.asarray(decoder.kernel[...]), np.asarray(decoder.bias[...])

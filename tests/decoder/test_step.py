@@ -392,8 +392,8 @@ def test_evidence_is_for_the_class_to_be_explained(settings):
     assert abs(float(predicted.mean() - explained.mean())) > 1e-4
     expected = predicted if settings is PLAIN else explained
     np.testing.assert_allclose(report["mask_mean"], expected.mean(), rtol=1e-5)
-    entry = after.decoder["entries"][1]["linear"]["kernel"]
-    assert differ(entry, state.decoder["entries"][1]["linear"]["kernel"])
+    entry = after.decoder["evidence"]["linear"]["kernel"]
+    assert differ(entry, state.decoder["evidence"]["linear"]["kernel"])
 
 
 def test_a_model_can_not_be_trained_along():

@@ -95,9 +95,9 @@ class Architecture:
         rows, columns, _ = self.shapes[0]
         return rows * 2**level, columns * 2**level
 
-    def level(self, map: int) -> int:
-        """After how many blocks the grid is nearest to that of a map."""
-        _, (rows, columns, _) = self.maps[map]
+    def level(self, site: int) -> int:
+        """After how many blocks the grid is nearest to that of a site."""
+        rows, columns, _ = self.shapes[site]
 
         def apart(level: int) -> float:
             i, j = self.grid(level)

@@ -65,7 +65,7 @@ class Decoder(nnx.Module):
         self.entries = nnx.List(
             [
                 Entry(shape[2], widths[architecture.level(k) if k else 0], rngs=rngs)
-                for k, (_, shape) in enumerate(architecture.maps)
+                for k, shape in enumerate(architecture.shapes)
             ]
         )
         self.blocks = nnx.List([Block(c, d, rngs=rngs) for c, d in pairwise(widths)])
@@ -80,6 +80,9 @@ class Decoder(nnx.Module):
             embedding = nnx.initializers.normal(1 / math.sqrt(channels))
             shape = architecture.num_classes, channels
             self.embedding = nnx.Param(embedding(rngs.params(), shape, jnp.float32))
+        # Last, so that all else begins as it does without it.
+        if architecture.output == "evidence":
+            self.evidence = Entry(1, widths[0], rngs=rngs)
 
     def __call__(
         self, features: Features, targets: Int[Array, " n"] | None = None
@@ -139,6 +142,8 @@ class Decoder(nnx.Module):
         if wanted.output == "selector":
             chosen = _rows(self.embedding[...], targets)
             x *= jax.nn.sigmoid(jnp.einsum("nijd,nd->nij", maps[0], chosen))[..., None]
+        if wanted.output == "evidence":
+            x += self.evidence(maps.pop())
         x += self._entering(maps, 0)
         for level, block in enumerate(self.blocks, start=1):
             x = block(x, self._entering(maps, level))
