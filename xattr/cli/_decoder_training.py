@@ -115,7 +115,7 @@ def _prepared(
         quantiles=config.quantiles,
     )
     if config.final_quantiles is not None:
-        replace(form, quantiles=config.final_quantiles)
+        replace(form, quantiles=config.final_quantiles)  # refused now if they are wrong
     _check_step(subject, form, settings)
     return subject, photographs, batches, form
 

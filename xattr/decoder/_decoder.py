@@ -124,7 +124,7 @@ class Decoder(nnx.Module):
         low, high = jax.nn.sigmoid(found)[..., None, None, None]
         extent = high - low
         scaled = (mask - low) / jnp.where(extent > 0, extent, 1)
-        # Not where it is above 0: what is not a number would become 0.
+        # Asked this way, what is not a number stays so.
         return jnp.where(extent <= 0, 0, jnp.clip(scaled, 0, 1))
 
     def _resized(self, logits: Float[Array, "n i j"]) -> Float[Array, "n h w 1"]:
