@@ -26,7 +26,7 @@ class Config:
         `Architecture`.
       final_quantiles: those of the decoder that is written; the same when None. Where
         masks are cut narrowly in training, they come to have two values, and wider
-        quantiles then hide less without showing more.
+        quantiles then hide less of an image in full.
       settings: of the training. Its mode must be `frozen`.
       labels: "folders", None, or a CSV file with the columns `file` and `label`.
       held_out: share of the photographs that are not trained on.
